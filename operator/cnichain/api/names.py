@@ -1,0 +1,36 @@
+"""The names under which CNIChain appears in a cluster: one place, so that code, CRDs and docs agree."""
+
+from typing import Final
+
+GROUP: Final = "cnichain.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+KIND_CHAIN: Final = "CNIChain"
+PLURAL_CHAINS: Final = "cnichains"
+KIND_NODE: Final = "CNIChainNode"
+PLURAL_NODES: Final = "cnichainnodes"
+
+SINGLETON: Final = "default"
+"""The one name that a CNIChain may have; a cluster has one CNI chain."""
+
+OWNER_LABEL: Final = "cnichain.io/owner"
+"""On every object the operator applies; its value is the name of the CNIChain."""
+
+FIELD_MANAGER: Final = "cnichain"
+"""The one field manager of every applied object. Never rename it: fields of the old name would stay behind."""
+
+STATUS_FIELD_MANAGER: Final = "cnichain-status"
+AGENT_FIELD_MANAGER: Final = "cnichain-agent"
+FINALIZER: Final = "cnichain.io/finalizer"
+
+SYSTEM_NAMESPACE: Final = "cnichain-system"
+"""Where the operator, its agents and its inventory live."""
+
+CILIUM_NAMESPACE: Final = "kube-system"
+"""Where the Cilium chart is installed: the namespace that upstream's EKS chaining guide uses."""
+
+CONFLIST_FILE: Final = "05-cilium.conflist"
+"""The chained conflist. Cilium's own name for it, so that agent and Cilium write one and the same file."""
+
+DOCS_URL: Final = "https://cnichain.io/docs"

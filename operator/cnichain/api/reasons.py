@@ -1,0 +1,257 @@
+"""The one registry of reason codes: conditions, events, CLI hints, metrics and docs all take them from here.
+
+A reason is a promise to its reader: `cause` says what it means, `fix` what to do next. `terminal` marks what cannot
+heal by itself; it alone may set the Stalled condition (kstatus: Stalled is for errors that need a person).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every reason code. CamelCase, as conditions and events want them; never renamed, since alerts match them."""
+
+    # The state of the whole chain.
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    SUSPENDED = "Suspended"
+    STAGE_APPLIED = "StageApplied"
+    WAITING_FOR_HEALTH = "WaitingForHealth"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    NODES_NOT_VERIFIED = "NodesNotVerified"
+    NO_NODES_IN_SCOPE = "NoNodesInScope"
+    NOT_STARTED = "NotStarted"
+    DISABLED = "Disabled"
+    RETAINED = "Retained"
+    DRIFT_CORRECTED = "DriftCorrected"
+    NO_DRIFT = "NoDrift"
+
+    # Input that a person must correct.
+    SPEC_INVALID = "SpecInvalid"
+    NOT_SINGLETON = "NotSingleton"
+    FEATURE_NOT_AVAILABLE = "FeatureNotAvailable"
+    VERSION_UNKNOWN = "VersionUnknown"
+    RESERVED_VALUE = "ReservedValue"
+    CHART_INVALID_VALUES = "ChartInvalidValues"
+
+    # What the cluster is.
+    PREFLIGHT_PASSED = "PreflightPassed"
+    PRIMARY_NOT_FOUND = "PrimaryNotFound"
+    PRIMARY_TOO_OLD = "PrimaryTooOld"
+    PRIMARY_VERSION_UNKNOWN = "PrimaryVersionUnknown"
+
+    # The way from chart to cluster.
+    CHART_NOT_FOUND = "ChartNotFound"
+    CHART_UNREACHABLE = "ChartUnreachable"
+    CHART_DIGEST_MISMATCH = "ChartDigestMismatch"
+    HELM_NOT_FOUND = "HelmNotFound"
+    HELM_FAILED = "HelmFailed"
+    RENDER_INVALID = "RenderInvalid"
+    CERTIFICATE_UNUSABLE = "CertificateUnusable"
+    APPLY_REJECTED = "ApplyRejected"
+    ACCESS_DENIED = "AccessDenied"
+    API_UNAVAILABLE = "ApiUnavailable"
+    INTERNAL_ERROR = "InternalError"
+
+    # One node.
+    CHAIN_VERIFIED = "ChainVerified"
+    CHAIN_REPAIRED = "ChainRepaired"
+    NODE_SPEC_MISSING = "NodeSpecMissing"
+    NODE_FROZEN = "NodeFrozen"
+    NODE_UNCHAINED = "NodeUnchained"
+    CONF_DIR_UNUSABLE = "ConfDirUnusable"
+    PRIMARY_CONFLIST_MISSING = "PrimaryConflistMissing"
+    PRIMARY_CONFLIST_INVALID = "PrimaryConflistInvalid"
+    PLUGIN_BINARY_MISSING = "PluginBinaryMissing"
+    CONFLIST_SHADOWED = "ConflistShadowed"
+    CONFLIST_WRITE_FAILED = "ConflistWriteFailed"
+    CONFLIST_CONFLICT = "ConflistConflict"
+    CONFLIST_UNSAFE_FILE = "ConflistUnsafeFile"
+
+
+@dataclass(frozen=True)
+class ReasonInfo:
+    """What a reason means and what to do about it; Markdown without links, one or two sentences each."""
+
+    cause: str
+    fix: str
+    terminal: bool = False
+    warning: bool = True
+
+
+def _info(cause: str, fix: str = "", *, terminal: bool = False, warning: bool = True) -> ReasonInfo:
+    return ReasonInfo(cause=cause, fix=fix or "Nothing to do.", terminal=terminal, warning=warning)
+
+
+REASONS: dict[Reason, ReasonInfo] = {
+    Reason.READY: _info(
+        "Every stage is applied and healthy, and the chain is verified on every node in scope.", warning=False
+    ),
+    Reason.RECONCILING: _info("The operator is on its way to the state that spec asks for.", warning=False),
+    Reason.SUSPENDED: _info(
+        "`spec.suspend` is true: the operator looks and reports, and changes nothing.",
+        "Set `spec.suspend` to false to go on.",
+        warning=False,
+    ),
+    Reason.STAGE_APPLIED: _info("The objects of a stage were applied.", warning=False),
+    Reason.WAITING_FOR_HEALTH: _info(
+        "A stage is applied and its workloads are not all available yet; the next stage waits for them.",
+        "If it lasts, look at the pods that the message names: `kubectl -n kube-system describe pod`.",
+        warning=False,
+    ),
+    Reason.PROGRESS_DEADLINE_EXCEEDED: _info(
+        "A stage has made no progress for longer than `spec.rollout.progressDeadline`.",
+        "Look at the pods that the message names. The operator goes on by itself when they become available.",
+    ),
+    Reason.NODES_NOT_VERIFIED: _info(
+        "Some nodes in scope have not reported a verified chain yet.",
+        "`kubectl get cnichainnodes` shows each node's state and reason.",
+    ),
+    Reason.NO_NODES_IN_SCOPE: _info(
+        "No node is in scope: `spec.nodes.selector` matches no Linux node on EC2.",
+        "Correct the selector, or add nodes.",
+    ),
+    Reason.NOT_STARTED: _info("An earlier stage is not finished yet.", warning=False),
+    Reason.DISABLED: _info("The part is switched off in spec.", warning=False),
+    Reason.RETAINED: _info(
+        "The CNIChain was deleted with `deletionPolicy: Retain`: Cilium, Hubble and the chain on every node keep "
+        "running and are no longer looked after.",
+        "Apply a CNIChain again to take them back into care.",
+        warning=False,
+    ),
+    Reason.DRIFT_CORRECTED: _info(
+        "An object or field that the operator owns was changed or deleted by someone else and was put back.",
+        "Make the change in the CNIChain instead, or find who makes it; the event names the object.",
+    ),
+    Reason.NO_DRIFT: _info("Every object is as it was applied.", warning=False),
+    Reason.SPEC_INVALID: _info(
+        "The spec does not have the form that this operator knows.",
+        "Correct the field that the message names.",
+        terminal=True,
+    ),
+    Reason.NOT_SINGLETON: _info(
+        "A cluster has one CNI chain, so only a CNIChain named `default` is acted on.",
+        "Delete this object and put what it says into `cnichain/default`.",
+        terminal=True,
+    ),
+    Reason.FEATURE_NOT_AVAILABLE: _info(
+        "The spec asks for something that this release of the operator does not do.",
+        "Take the field that the message names out of the spec, or wait for a release that has it.",
+        terminal=True,
+    ),
+    Reason.VERSION_UNKNOWN: _info(
+        "The catalogue has no entry for the version, so neither its chart's digest nor its compatibility is known.",
+        "Choose one of the versions in the message, or upgrade the operator.",
+        terminal=True,
+    ),
+    Reason.RESERVED_VALUE: _info(
+        "`spec.cilium.values` sets a key that the operator owns, since a wrong value there would break the chain.",
+        "Take the key that the message names out of the values.",
+        terminal=True,
+    ),
+    Reason.CHART_INVALID_VALUES: _info(
+        "The chart's own validation refused the values.",
+        "Read the chart's message, which is carried over, and correct `spec.cilium.values`.",
+        terminal=True,
+    ),
+    Reason.PREFLIGHT_PASSED: _info("Every check passed.", warning=False),
+    Reason.PRIMARY_NOT_FOUND: _info(
+        "The primary CNI that `spec.primary.plugin` names is not in the cluster.",
+        "Check `spec.primary.plugin`; on EKS the DaemonSet `kube-system/aws-node` must exist. EKS Auto Mode has none "
+        "and cannot be chained.",
+        terminal=True,
+    ),
+    Reason.PRIMARY_TOO_OLD: _info(
+        "The primary CNI is older than `spec.primary.minVersion` or than the oldest version that can be chained.",
+        "Upgrade the primary CNI first (on EKS: the vpc-cni add-on).",
+        terminal=True,
+    ),
+    Reason.PRIMARY_VERSION_UNKNOWN: _info(
+        "The version of the primary CNI cannot be read: neither its image's tag nor its version label has one.",
+        "Use an image reference with a version tag, or set the label `app.kubernetes.io/version` on the DaemonSet.",
+        terminal=True,
+    ),
+    Reason.CHART_NOT_FOUND: _info(
+        "The chart archive is not in the chart folder.",
+        "Put the official archive that the message names into the folder given by `--chart-dir`.",
+    ),
+    Reason.CHART_UNREACHABLE: _info(
+        "The chart repository could not be reached or did not have the chart.",
+        "Check egress to the repository, or give the charts in a folder with `--chart-dir`. The operator tries again.",
+    ),
+    Reason.CHART_DIGEST_MISMATCH: _info(
+        "The chart archive is not the one that the catalogue pins: its sha256 differs.",
+        "Replace the archive by the official one. If it is the official one, do not override: report it.",
+    ),
+    Reason.HELM_NOT_FOUND: _info(
+        "The helm program is missing or cannot be started.",
+        "Install helm where the operator runs, or name it with `--helm`.",
+    ),
+    Reason.HELM_FAILED: _info(
+        "helm ended with an error that is not about the values.",
+        "Read helm's message, which is carried over.",
+    ),
+    Reason.RENDER_INVALID: _info(
+        "The rendered manifests cannot be applied: a document is malformed or two entries share one key.",
+        "Correct the values that lead to it; the message names the object and field.",
+        terminal=True,
+    ),
+    Reason.CERTIFICATE_UNUSABLE: _info(
+        "The CA or a certificate in the cluster cannot be used, and replacing it would cut running clients off.",
+        "Repair or delete the Secret that the message names.",
+    ),
+    Reason.APPLY_REJECTED: _info(
+        "The API server refused an object: invalid, or denied by an admission webhook or policy.",
+        "Read the server's message, which is carried over. What was applied before stays and is completed later.",
+    ),
+    Reason.ACCESS_DENIED: _info(
+        "The operator lacks a permission.", "Give its ServiceAccount the permission that the message names."
+    ),
+    Reason.API_UNAVAILABLE: _info(
+        "The API server does not answer, or answers with an error of its own.",
+        "Nothing, if it is being upgraded: the operator goes on by itself.",
+    ),
+    Reason.INTERNAL_ERROR: _info(
+        "The operator met an error that it has no name for. It tries again.",
+        "Please report it with the operator's log.",
+    ),
+    Reason.CHAIN_VERIFIED: _info(
+        "The chained conflist is on disk as derived, and is the file that the runtime picks.", warning=False
+    ),
+    Reason.CHAIN_REPAIRED: _info("The agent wrote the chained conflist anew.", warning=False),
+    Reason.NODE_SPEC_MISSING: _info("The operator has not said yet what this node should have.", warning=False),
+    Reason.NODE_FROZEN: _info("The agent reports and changes no file.", warning=False),
+    Reason.NODE_UNCHAINED: _info("The node runs the primary CNI alone, as asked.", warning=False),
+    Reason.CONF_DIR_UNUSABLE: _info(
+        "The CNI configuration folder is missing, is not a folder, or cannot be read or written.",
+        "Check the path and its permissions on the node; the runtime uses the same folder.",
+    ),
+    Reason.PRIMARY_CONFLIST_MISSING: _info(
+        "No conflist of the primary CNI's network is on the node yet.",
+        "Look at the primary's pod on this node: it writes the file when it is ready (on EKS: aws-node).",
+    ),
+    Reason.PRIMARY_CONFLIST_INVALID: _info(
+        "The primary's conflist is not valid, so nothing is derived from it; the last good chain stays.",
+        "Look at the file that the message names and at the program that writes it.",
+    ),
+    Reason.PLUGIN_BINARY_MISSING: _info(
+        "A plugin of the chain has no executable in the CNI binary folder, so every pod start would fail.",
+        "Look at the DaemonSet that installs it (cilium-cni: cilium; others: the primary).",
+    ),
+    Reason.CONFLIST_SHADOWED: _info(
+        "Another file sorts before the chained conflist, so the runtime uses it and pods start WITHOUT policy.",
+        "Remove or rename the file that the message names, or take it into the chain.",
+    ),
+    Reason.CONFLIST_WRITE_FAILED: _info(
+        "The chained conflist could not be written; the file on disk is as it was.",
+        "The message carries the system's error: a full disk, a read-only file system, a missing permission.",
+    ),
+    Reason.CONFLIST_CONFLICT: _info(
+        "Another writer keeps changing the chained conflist, so the agent holds back.",
+        "Find the other writer. Usual ones: `cni.exclusive=true`, istio-cni or linkerd-cni editing every conflist.",
+    ),
+    Reason.CONFLIST_UNSAFE_FILE: _info(
+        "Something that is not a regular file has the chained conflist's name, so the agent does not touch it.",
+        "Remove the symlink, folder or special file that the message names.",
+    ),
+}
