@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from annotated_types import Ge, MaxLen
 
@@ -19,6 +19,21 @@ Digest = Annotated[str, MaxLen(71)]
 """`sha256:` and 64 hex digits, or empty when there is nothing to digest."""
 FileName = Annotated[str, MaxLen(255)]
 ShortText = Annotated[str, MaxLen(1024)]
+
+
+T = TypeVar("T")
+
+
+def camel(name: str) -> str:
+    """snake_case to the camelCase of the Kubernetes API."""
+    return re.sub(r"_([a-z])", lambda match: match.group(1).upper(), name)
+
+
+@dataclass_transform(frozen_default=True)
+def wire(cls: type[T]) -> type[T]:
+    """A frozen dataclass that pydantic, where it is there, reads with camelCase names and attribute docstrings."""
+    cls.__pydantic_config__ = {"alias_generator": camel, "use_attribute_docstrings": True}  # type: ignore[attr-defined]
+    return dataclass(frozen=True)(cls)
 
 
 class NodeState(StrEnum):
@@ -61,7 +76,7 @@ class OnCiliumDown(StrEnum):
     OPEN = "Open"
 
 
-@dataclass(frozen=True)
+@wire
 class CiliumEntry:
     """Parameters of the cilium-cni entry, as cilium-agent itself would write them."""
 
@@ -71,7 +86,7 @@ class CiliumEntry:
     """The chart's `cni.logFile`."""
 
 
-@dataclass(frozen=True)
+@wire
 class NodeSpec:
     """What this node should have. Written by the operator alone."""
 
@@ -93,7 +108,7 @@ class NodeSpec:
     """metadata.generation of the CNIChain that this spec was made from."""
 
 
-@dataclass(frozen=True)
+@wire
 class Repairs:
     """How often the agent has written the chained conflist since the node joined."""
 
@@ -103,7 +118,7 @@ class Repairs:
     """By the state that called for the repair: Publish, DriftSource, DriftDest, Shadowed."""
 
 
-@dataclass(frozen=True)
+@wire
 class LastRepair:
     """The newest repair."""
 
@@ -117,7 +132,7 @@ class LastRepair:
     """Digest of the file that was replaced; empty when there was none."""
 
 
-@dataclass(frozen=True)
+@wire
 class Condition:
     """A Kubernetes condition (meta/v1)."""
 
@@ -135,7 +150,7 @@ class Condition:
     """metadata.generation that this was observed for."""
 
 
-@dataclass(frozen=True)
+@wire
 class NodeStatus:
     """What this node has. Written by the node's agent alone."""
 
@@ -173,11 +188,6 @@ class NodeStatus:
     """Version of the agent that wrote this."""
     conditions: Annotated[list[Condition], MaxLen(16)] = field(default_factory=list)
     """Ready: the chain on this node is verified."""
-
-
-def camel(name: str) -> str:
-    """snake_case to the camelCase of the Kubernetes API."""
-    return re.sub(r"_([a-z])", lambda match: match.group(1).upper(), name)
 
 
 def to_wire(value: Any) -> Any:

@@ -1,0 +1,350 @@
+"""`CNIChain`: the one resource that users write. Pydantic models of spec and status; the CRD is generated from them.
+
+Two rules keep GitOps tools quiet: the operator never writes `spec`, and the schema has no defaults in spec. What a
+left-out field means is decided here, in the models, and shown in `status.effective`.
+"""
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from cnichain.api.chainnode import Condition, OnCiliumDown, Writer
+from cnichain.api.errors import ChainError
+from cnichain.api.names import API_VERSION, CONFLIST_FILE, KIND_CHAIN
+from cnichain.api.primaries import PrimaryPlugin
+from cnichain.api.reasons import Reason
+
+VERSION_PATTERN = r"^[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}$"
+DURATION_PATTERN = r"^([0-9]{1,6}(h|m|s)){1,3}$"
+COUNT_OR_PERCENT_PATTERN = r"^(100|[1-9]?[0-9])%$|^[1-9][0-9]{0,4}$"
+
+Version = Annotated[str, Field(pattern=VERSION_PATTERN, max_length=14)]
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=21)]
+
+
+class _Model(BaseModel):
+    """Base of spec and status: camelCase on the wire, unknown fields refused, values immutable."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+
+class HubbleMetric(StrEnum):
+    """A metric set of Hubble."""
+
+    DNS = "dns"
+    DROP = "drop"
+    TCP = "tcp"
+    FLOW = "flow"
+    PORT_DISTRIBUTION = "port-distribution"
+    ICMP = "icmp"
+    HTTP = "http"
+
+
+class ExportProfile(StrEnum):
+    """Which flows are exported to files on the node for audit."""
+
+    OFF = "off"
+    DENIED = "denied"
+    VERDICTS = "verdicts"
+    ALL = "all"
+
+
+class PolicyEngine(StrEnum):
+    """The one engine that enforces NetworkPolicy."""
+
+    CILIUM = "Cilium"
+    CALICO = "Calico"
+
+
+class DeletionPolicy(StrEnum):
+    """What deleting the CNIChain does to the cluster."""
+
+    RETAIN = "Retain"
+    UNINSTALL = "Uninstall"
+
+
+class UnmanagedAction(StrEnum):
+    """What to do about pods that Cilium does not manage."""
+
+    REPORT = "Report"
+    RESTART = "Restart"
+
+
+class PrimarySpec(_Model):
+    """The CNI that the cluster keeps."""
+
+    plugin: PrimaryPlugin = PrimaryPlugin.AWS_VPC_CNI
+    """Which CNI it is. Left out: aws-vpc-cni."""
+    min_version: Version | None = None
+    """Oldest version of the primary to chain after. Left out: the catalogue's recommendation."""
+
+
+class CiliumSpec(_Model):
+    """The Cilium that is chained after the primary CNI."""
+
+    version: Version
+    """Exact version; the catalogue pins its chart's digest."""
+    values: Annotated[dict[str, Any], Field(max_length=256)] = {}
+    """Values of the official chart. Keys that the operator owns are refused by name."""
+
+
+class Toggle(_Model):
+    """A part that can be switched off."""
+
+    enabled: bool = True
+    """Left out: true."""
+
+
+class HubbleExport(_Model):
+    """Flow export for audit."""
+
+    profile: ExportProfile = ExportProfile.OFF
+    """Which flows are written to files on the node. Left out: off."""
+
+
+class HubbleSpec(_Model):
+    """Hubble, Cilium's view of the flows."""
+
+    relay: Toggle = Toggle()
+    """Hubble Relay, the cluster-wide API."""
+    ui: Toggle = Toggle()
+    """Hubble UI; it needs the relay."""
+    metrics: Annotated[list[HubbleMetric], Field(max_length=16)] = list(HubbleMetric)
+    """Metric sets. Left out: all seven."""
+    export: HubbleExport = HubbleExport()
+    """Flow export for audit."""
+
+
+class CalicoSpec(_Model):
+    """Calico as policy engine beside Cilium."""
+
+    enabled: bool = False
+    """Left out: false."""
+    version: Version | None = None
+    """Exact version of Calico."""
+    container_ip_forwarding: Annotated[str, Field(alias="containerIPForwarding", pattern="^(Enabled|Disabled)$")] = (
+        "Enabled"
+    )
+    """Whether containers may forward packets. Left out: Enabled."""
+
+
+class ConflistSpec(_Model):
+    """The chained conflist on every node."""
+
+    writer: Writer = Writer.CILIUM
+    """Who writes 05-cilium.conflist first; the agent guards it in both cases. Left out: Cilium."""
+    on_cilium_down: OnCiliumDown = OnCiliumDown.CLOSED
+    """New pods while Cilium does not answer: refused (Closed) or let in by the primary alone (Open)."""
+
+
+class NodesSpec(_Model):
+    """Which nodes are in scope."""
+
+    selector: Annotated[
+        dict[
+            Annotated[str, Field(max_length=317)],
+            Annotated[str, Field(max_length=63)],
+        ],
+        Field(max_length=32),
+    ] = {}
+    """Labels that a node must have. Left out: every Linux node on EC2."""
+    startup_taint: bool = True
+    """Keep new nodes closed to pods until their chain is verified."""
+
+
+class CanarySpec(_Model):
+    """The first nodes of a change."""
+
+    nodes: Annotated[int, Field(ge=0, le=1000)] = 1
+    """How many. Left out: 1."""
+    soak: Duration = "2m"
+    """How long they must stay well before the rest follows."""
+
+
+class RolloutSpec(_Model):
+    """How a change reaches the nodes."""
+
+    canary: CanarySpec = CanarySpec()
+    """The first nodes of a change."""
+    max_unavailable: Annotated[str, Field(pattern=COUNT_OR_PERCENT_PATTERN, max_length=5)] = "10%"
+    """Nodes of a wave that may be down at once: a count or a percentage, as a string."""
+    paused: bool = False
+    """Hold the rollout where it is."""
+    auto_rollback: bool = True
+    """Go back to the last good revision when a change fails."""
+    progress_deadline: Duration = "10m"
+    """Time without progress after which a stage is reported as failing."""
+
+
+class UnmanagedPodsSpec(_Model):
+    """Pods in scope that Cilium does not manage."""
+
+    action: UnmanagedAction = UnmanagedAction.REPORT
+    """Report them, or restart them within a budget."""
+
+
+class CNIChainSpec(_Model):
+    """What the chain should be."""
+
+    primary: PrimarySpec = PrimarySpec()
+    """The CNI that the cluster keeps."""
+    cilium: CiliumSpec
+    """The Cilium that is chained after it."""
+    hubble: HubbleSpec = HubbleSpec()
+    """Hubble, Cilium's view of the flows."""
+    calico: CalicoSpec = CalicoSpec()
+    """Calico as policy engine beside Cilium."""
+    policy_engine: PolicyEngine = PolicyEngine.CILIUM
+    """The one engine that enforces NetworkPolicy. Left out: Cilium."""
+    conflist: ConflistSpec = ConflistSpec()
+    """The chained conflist on every node."""
+    nodes: NodesSpec = NodesSpec()
+    """Which nodes are in scope."""
+    rollout: RolloutSpec = RolloutSpec()
+    """How a change reaches the nodes."""
+    unmanaged_pods: UnmanagedPodsSpec = UnmanagedPodsSpec()
+    """Pods in scope that Cilium does not manage."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    """What deleting this resource does. Left out: Retain, everything keeps running."""
+    suspend: bool = False
+    """While true the operator looks and reports, and changes nothing."""
+
+
+class _Status(_Model):
+    model_config = ConfigDict(extra="ignore")
+
+
+class EffectiveStatus(_Status):
+    """What is in force, with everything that spec left out filled in."""
+
+    primary: str = ""
+    """The primary CNI."""
+    min_version: str = ""
+    """The oldest version of the primary that is chained after."""
+    hubble_metrics: Annotated[list[str], Field(max_length=16)] = []
+    """Hubble's metric sets."""
+    writer: str = ""
+    """Who writes the chained conflist first."""
+    conflist_file: str = CONFLIST_FILE
+    """Name of the chained conflist on the nodes."""
+    values_digest: str = ""
+    """Digest of the values that the chart was rendered with."""
+
+
+class VersionsStatus(_Status):
+    """Versions of the parts."""
+
+    operator: str = ""
+    """The operator that wrote this status."""
+    primary: str = ""
+    """The primary CNI in the cluster."""
+    cilium: str = ""
+    """The Cilium whose every stage is applied and healthy."""
+    cilium_target: str = ""
+    """The Cilium that spec asks for."""
+    chart_digest: str = ""
+    """sha256 of the chart archive."""
+    chart_source: str = ""
+    """Where the chart comes from: official, or stand-in when it is not Cilium's."""
+    kubernetes: str = ""
+    """The API server's version."""
+
+
+class NodesStatus(_Status):
+    """Counts of nodes."""
+
+    in_scope: int = 0
+    """Nodes that the chain is for."""
+    verified: int = 0
+    """Nodes whose chain is verified."""
+    out_of_scope: int = 0
+    """Nodes that the chain is not for."""
+    summary: str = ""
+    """verified/inScope, for kubectl's table."""
+    not_verified: Annotated[list[str], Field(max_length=20)] = []
+    """Some of the nodes that are not verified, with their state."""
+
+
+class CertificatesStatus(_Status):
+    """Certificates that the operator holds for Hubble."""
+
+    not_after: str = ""
+    """When the first of them expires."""
+
+
+class InventoryStatus(_Status):
+    """Where the list of applied objects is kept."""
+
+    name: str = ""
+    """Name of the ConfigMap."""
+    namespace: str = ""
+    """Its namespace."""
+    objects: int = 0
+    """How many objects it lists."""
+    digest: str = ""
+    """Digest of the list."""
+
+
+class CNIChainStatus(_Status):
+    """What the chain is. Written by the operator alone."""
+
+    observed_generation: int = 0
+    """metadata.generation that this status is about."""
+    conditions: Annotated[list[Condition], Field(max_length=32)] = []
+    """Ready, Reconciling and Stalled (kstatus), and one for each part."""
+    effective: EffectiveStatus | None = None
+    """What is in force, with everything that spec left out filled in."""
+    versions: VersionsStatus | None = None
+    """Versions of the parts."""
+    nodes: NodesStatus | None = None
+    """Counts of nodes."""
+    certificates: CertificatesStatus | None = None
+    """Certificates that the operator holds."""
+    inventory: InventoryStatus | None = None
+    """Where the list of applied objects is kept."""
+    stage: str = ""
+    """The stage that the operator is at."""
+    hubble: str = ""
+    """Hubble in one word, for kubectl's table."""
+    unmanaged: str = ""
+    """Pods in scope that Cilium does not manage, for kubectl's table."""
+
+
+class CNIChain(_Model):
+    """A CNI chain: the cluster's primary CNI, and Cilium and Hubble after it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    api_version: str = API_VERSION
+    kind: str = KIND_CHAIN
+    metadata: dict[str, Any]
+    spec: CNIChainSpec
+    status: CNIChainStatus | None = None
+
+
+def parse_spec(raw: Any) -> CNIChainSpec:
+    """The spec of a CNIChain as the API serves it.
+
+    Raises ChainError(SpecInvalid) that names every field that is wrong. The API server has checked the schema
+    already; this catches an object that an older or looser schema let in.
+    """
+    try:
+        return CNIChainSpec.model_validate(raw)
+    except ValidationError as error:
+        found = "; ".join(
+            f"spec.{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors(include_url=False, include_input=False)[:5]
+        )
+        raise ChainError(Reason.SPEC_INVALID, f"{found}.") from error
+
+
+def parse_duration(text: str) -> timedelta:
+    """`1h30m`, `2m`, `90s` (DURATION_PATTERN) as a timedelta."""
+    seconds = {"h": 3600, "m": 60, "s": 1}
+    return timedelta(seconds=sum(int(count) * seconds[unit] for count, unit in re.findall(r"([0-9]+)([hms])", text)))

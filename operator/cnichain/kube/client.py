@@ -1,0 +1,274 @@
+"""The operator's Kubernetes client: list, get, server-side apply, delete and watch over one HTTP session.
+
+Own code, and small, because the general clients do not fit here: none of them retries a PATCH, although a server-side
+apply may be repeated safely; their discovery caches outlive the cluster; and one (kr8s 0.20) opens a new session on a
+403, which cuts every running watch. Every request has a timeout; what may be repeated is, with capped,
+jittered backoff.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import aiohttp
+
+from cnichain.api.names import FIELD_MANAGER
+from cnichain.kube.credentials import Credentials
+from cnichain.kube.errors import ApiError
+from cnichain.kube.resources import DISCOVERY_ACCEPT, Discovery, Resource, parse_discovery
+
+Object = dict[str, Any]
+METADATA_ACCEPT = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+METADATA_WATCH_ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+PAGE = 500
+REQUEST_SECONDS = 30.0
+ATTEMPTS = 4
+BACKOFF_CAP_SECONDS = 8.0
+WATCH_SECONDS = 290
+WATCH_GRACE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One HTTP request; `seconds` bounds it from connecting to its last byte."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | None = None
+    accept: str = "application/json"
+    content_type: str = "application/json"
+    seconds: float = REQUEST_SECONDS
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class WatchEvent:
+    """One event of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, and the object."""
+
+    type: str
+    object: Object
+
+
+def backoff(attempt: int, *, base: float = 0.25, cap: float = BACKOFF_CAP_SECONDS) -> float:
+    """Seconds to wait before try number `attempt` (1, 2...): doubled each time, capped, with jitter."""
+    ceiling: float = min(cap, base * 2.0 ** min(attempt, 16))
+    return random.uniform(0.5, 1.0) * ceiling  # noqa: S311 - jitter, not a secret
+
+
+class KubeClient:
+    """One session to one API server. Use it as an async context manager."""
+
+    def __init__(self, credentials: Credentials, *, user_agent: str = "cnichain") -> None:
+        self._credentials = credentials
+        self._user_agent = user_agent
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context or True, limit=64)
+        self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": self._user_agent})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def server_version(self) -> str:
+        """The API server's gitVersion, such as v1.36.1."""
+        return str((await self.request("GET", "/version"))["gitVersion"])
+
+    async def discover(self) -> Discovery:
+        """What the server serves now."""
+        documents = [await self.request("GET", path, accept=DISCOVERY_ACCEPT) for path in ("/api", "/apis")]
+        return parse_discovery(documents)
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object | None:
+        """One object, None when there is none of that name."""
+        try:
+            return await self.request("GET", resource.path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(
+        self, resource: Resource, *, namespace: str | None = None, labels: str = "", metadata_only: bool = False
+    ) -> tuple[list[Object], str]:
+        """All objects, page by page, and the resourceVersion to watch from. A kind that is not served has none."""
+        params = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        items: list[Object] = []
+        version = ""
+        while True:
+            page = await self.request(
+                "GET",
+                resource.path(namespace),
+                params=params,
+                accept=METADATA_ACCEPT if metadata_only else "application/json",
+            )
+            items += page.get("items") or []
+            version = page["metadata"].get("resourceVersion", "")
+            if not page["metadata"].get("continue"):
+                return items, version
+            params["continue"] = page["metadata"]["continue"]
+
+    async def apply(
+        self,
+        resource: Resource,
+        body: Mapping[str, Any],
+        *,
+        manager: str = FIELD_MANAGER,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Server-side apply of one object; conflicts are taken over (`force`), since the fields are ours by design."""
+        metadata = body["metadata"]
+        params = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        return await self.request(
+            "PATCH",
+            resource.path(metadata.get("namespace"), metadata["name"], subresource),
+            params=params,
+            body=body,
+            content_type="application/apply-patch+yaml",
+        )
+
+    async def create(self, resource: Resource, body: Mapping[str, Any]) -> Object:
+        """POST of a new object; not repeated, since it is not idempotent."""
+        namespace = body["metadata"].get("namespace")
+        return await self.request("POST", resource.path(namespace), body=body, attempts=1)
+
+    async def delete(
+        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None
+    ) -> bool:
+        """Delete one object in the background. `uid` makes sure that it is the one that was looked at.
+
+        Returns False when it is gone already, or when another object has taken its name.
+        """
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            await self.request("DELETE", resource.path(namespace, name), body=body)
+        except ApiError as error:
+            if error.status == 404 or (uid and error.status == 409):
+                return False
+            raise
+        return True
+
+    async def watch(
+        self, resource: Resource, version: str, *, labels: str = "", fields: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[WatchEvent]:
+        """Events after `version`, until the server ends the watch (about every five minutes).
+
+        Raises ApiError: 410 when the version is too old, others as they come; asyncio.TimeoutError never escapes, a
+        silent connection is an ApiError of status 0.
+        """
+        params = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_SECONDS)}
+        params |= {"resourceVersion": version} if version else {}
+        params |= {"labelSelector": labels} if labels else {}
+        params |= {"fieldSelector": fields} if fields else {}
+        accept = METADATA_WATCH_ACCEPT if metadata_only else "application/json"
+        call = _Call("GET", resource.path(), params, accept=accept, seconds=WATCH_SECONDS + WATCH_GRACE_SECONDS)
+        request = f"WATCH {resource.path()}"
+        try:
+            async with await self._send(call) as response:
+                await _raise_for_status(response, request)
+                async for line in _lines(response):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _error_from_status(event["object"], int(event["object"].get("code", 0)), request)
+                    yield WatchEvent(event["type"], event["object"])
+        except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError) as error:
+            raise ApiError(0, type(error).__name__, str(error) or "connection lost", request=request) from error
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        accept: str = "application/json",
+        content_type: str = "application/json",
+        attempts: int = ATTEMPTS,
+    ) -> Object:
+        """One request, repeated while it fails in passing. Raises ApiError."""
+        call = _Call(method, path, params, body, accept, content_type)
+        for attempt in range(1, attempts + 1):
+            try:
+                async with await self._send(call) as response:
+                    await _raise_for_status(response, str(call))
+                    return dict(await response.json(content_type=None))
+            except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError) as error:
+                failure = ApiError(0, type(error).__name__, str(error) or "no answer in time", request=str(call))
+                failure.__cause__ = error
+            except ApiError as error:
+                failure = error
+            if not failure.transient or attempt == attempts:
+                raise failure
+            await asyncio.sleep(max(backoff(attempt), min(failure.retry_after, BACKOFF_CAP_SECONDS)))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _send(self, call: _Call) -> aiohttp.ClientResponse:
+        """The response of one try; on a 401 the credentials are read anew, once."""
+        if self._session is None:
+            raise RuntimeError("KubeClient is used outside of its `async with`")
+        data = json.dumps(call.body, separators=(",", ":")).encode() if call.body is not None else None
+        refused = False
+        while True:
+            headers = {"Accept": call.accept} | ({"Content-Type": call.content_type} if data is not None else {})
+            token = await self._token(refresh=refused)
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
+            response = await self._session.request(
+                call.method,
+                self._credentials.server + call.path,
+                params=call.params,
+                data=data,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=call.seconds, sock_connect=REQUEST_SECONDS),
+            )
+            if response.status != 401 or refused:
+                return response
+            response.release()
+            refused = True
+
+    async def _token(self, *, refresh: bool) -> str | None:
+        if self._credentials.token_is_fresh and not refresh:
+            return self._credentials.token()
+        return await asyncio.to_thread(self._credentials.token, refresh=refresh)
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Lines of a stream, however long (aiohttp's own readline refuses lines over 64 KiB)."""
+    rest = bytearray()
+    async for chunk in response.content.iter_any():
+        rest += chunk
+        while (end := rest.find(b"\n")) >= 0:
+            line = bytes(rest[:end])
+            del rest[: end + 1]
+            if line.strip():
+                yield line
+
+
+async def _raise_for_status(response: aiohttp.ClientResponse, request: str) -> None:
+    if response.status < 400:
+        return
+    text = await response.text()
+    try:
+        status = json.loads(text)
+    except json.JSONDecodeError:
+        status = {"reason": response.reason or "", "message": text[:500]}
+    retry_after = response.headers.get("Retry-After", "")
+    raise _error_from_status(
+        status, response.status, request, retry_after=float(retry_after) if retry_after.isdigit() else 0.0
+    )
+
+
+def _error_from_status(status: Mapping[str, Any], code: int, request: str, *, retry_after: float = 0.0) -> ApiError:
+    reason, message = str(status.get("reason", "")), str(status.get("message", ""))
+    return ApiError(code, reason, message, request=request, retry_after=retry_after)

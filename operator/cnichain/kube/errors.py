@@ -1,0 +1,41 @@
+"""Errors of the Kubernetes API, and what each kind means for the caller."""
+
+from cnichain.api.errors import ChainError
+from cnichain.api.reasons import Reason
+
+
+class ApiError(Exception):
+    """The API server refused or failed a request, or could not be reached.
+
+    status: the HTTP status; 0 when there was no answer.
+    reason: the server's machine-readable reason (`NotFound`, `Conflict`, `Invalid`, `Expired`...).
+    message: the server's own words.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, *, request: str, retry_after: float = 0.0) -> None:
+        super().__init__(f"{request}: {status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.request = request
+        self.retry_after = retry_after
+
+    @property
+    def transient(self) -> bool:
+        """True when the same request may succeed later without anyone changing anything."""
+        if self.status == 500 and "admission webhook" in self.message:
+            return False
+        return self.status in {0, 408, 429, 500, 502, 503, 504} or self.reason in {"Timeout", "ServerTimeout"}
+
+    @property
+    def expired(self) -> bool:
+        """True when a watch must start again from a new list (410 Gone)."""
+        return self.status == 410
+
+    def as_chain_error(self, doing: str) -> ChainError:
+        """The same for people; `doing` names the step ("apply DaemonSet kube-system/cilium")."""
+        if self.status in {401, 403}:
+            return ChainError(Reason.ACCESS_DENIED, f"{doing}: the API server denied it: {self.message}")
+        if self.transient:
+            return ChainError(Reason.API_UNAVAILABLE, f"{doing}: the API server does not answer: {self.message}")
+        return ChainError(Reason.APPLY_REJECTED, f"{doing}: the API server refused it: {self.message}")
