@@ -1,0 +1,3 @@
+"""CNIChain: a Kubernetes operator that chains Cilium and Hubble after the CNI that a cluster already has."""
+
+__version__ = "0.1.0"

@@ -1,12 +1,9 @@
 """CRDs from the models: a structural schema, CEL rules with bounded costs, printer columns, the status subresource.
 
 No defaults reach the schema: a default that the API server fills in makes GitOps tools report a difference for ever.
-`python -m cnichain.api.crd crds` writes the files; CI fails when they are stale.
+`make generate` writes the files; CI fails when they are stale.
 """
 
-import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -214,17 +211,3 @@ def render(crd: Schema) -> str:
     """A CRD as the YAML file that is committed."""
     head = "# Generated from operator/cnichain/api by `make generate`; do not edit.\n"
     return head + yaml.safe_dump(crd, sort_keys=False, width=120)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Write the CRDs into a folder."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args(argv).folder
-    for crd in (chain_crd(), node_crd()):
-        (folder / f"{crd['metadata']['name']}.yaml").write_text(render(crd), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

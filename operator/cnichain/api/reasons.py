@@ -21,6 +21,7 @@ class Reason(StrEnum):
     NODES_NOT_VERIFIED = "NodesNotVerified"
     NO_NODES_IN_SCOPE = "NoNodesInScope"
     NOT_STARTED = "NotStarted"
+    NOT_MEASURED = "NotMeasured"
     DISABLED = "Disabled"
     RETAINED = "Retained"
     DRIFT_CORRECTED = "DriftCorrected"
@@ -50,6 +51,9 @@ class Reason(StrEnum):
     CERTIFICATE_UNUSABLE = "CertificateUnusable"
     APPLY_REJECTED = "ApplyRejected"
     ACCESS_DENIED = "AccessDenied"
+    FOREIGN_OBJECT = "ForeignObject"
+    KIND_NOT_SERVED = "KindNotServed"
+    INVENTORY_UNREADABLE = "InventoryUnreadable"
     API_UNAVAILABLE = "ApiUnavailable"
     INTERNAL_ERROR = "InternalError"
 
@@ -112,6 +116,7 @@ REASONS: dict[Reason, ReasonInfo] = {
         "Correct the selector, or add nodes.",
     ),
     Reason.NOT_STARTED: _info("An earlier stage is not finished yet.", warning=False),
+    Reason.NOT_MEASURED: _info("This release does not measure it.", warning=False),
     Reason.DISABLED: _info("The part is switched off in spec.", warning=False),
     Reason.RETAINED: _info(
         "The CNIChain was deleted with `deletionPolicy: Retain`: Cilium, Hubble and the chain on every node keep "
@@ -206,6 +211,21 @@ REASONS: dict[Reason, ReasonInfo] = {
     ),
     Reason.ACCESS_DENIED: _info(
         "The operator lacks a permission.", "Give its ServiceAccount the permission that the message names."
+    ),
+    Reason.FOREIGN_OBJECT: _info(
+        "Objects that the operator is about to apply exist already and belong to another installation, so nothing was "
+        "written.",
+        "Remove the other installation, or hand its objects over with the owner label that the message names.",
+        terminal=True,
+    ),
+    Reason.KIND_NOT_SERVED: _info(
+        "The API server does not serve a kind that the chart uses.",
+        "Install the CustomResourceDefinition that the message names, or change the values that ask for it.",
+    ),
+    Reason.INVENTORY_UNREADABLE: _info(
+        "The ConfigMap that lists the applied objects was damaged, so the operator does not know what is its own.",
+        "Restore the ConfigMap, or delete it: every object is then applied anew, and none is pruned.",
+        terminal=True,
     ),
     Reason.API_UNAVAILABLE: _info(
         "The API server does not answer, or answers with an error of its own.",

@@ -97,10 +97,17 @@ class KubeClient:
             raise
 
     async def list(
-        self, resource: Resource, *, namespace: str | None = None, labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> tuple[list[Object], str]:
         """All objects, page by page, and the resourceVersion to watch from. A kind that is not served has none."""
         params = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        params |= {"fieldSelector": fields} if fields else {}
         items: list[Object] = []
         version = ""
         while True:
@@ -160,7 +167,14 @@ class KubeClient:
         return True
 
     async def watch(
-        self, resource: Resource, version: str, *, labels: str = "", fields: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        version: str,
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[WatchEvent]:
         """Events after `version`, until the server ends the watch (about every five minutes).
 
@@ -172,8 +186,10 @@ class KubeClient:
         params |= {"labelSelector": labels} if labels else {}
         params |= {"fieldSelector": fields} if fields else {}
         accept = METADATA_WATCH_ACCEPT if metadata_only else "application/json"
-        call = _Call("GET", resource.path(), params, accept=accept, seconds=WATCH_SECONDS + WATCH_GRACE_SECONDS)
-        request = f"WATCH {resource.path()}"
+        call = _Call(
+            "GET", resource.path(namespace), params, accept=accept, seconds=WATCH_SECONDS + WATCH_GRACE_SECONDS
+        )
+        request = f"WATCH {resource.path(namespace)}"
         try:
             async with await self._send(call) as response:
                 await _raise_for_status(response, request)

@@ -1,0 +1,53 @@
+# Every target sets up what it needs, so each works on a fresh clone.
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+KEEP ?=
+CHART_DIR ?=
+
+.PHONY: help setup tools demo test unit lint generate lock ci clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "CNIChain needs Python 3.11 or later; name one with PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) -m venv failed (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Installing the pinned Python packages into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP) ## Install the Python packages into .venv
+
+tools: $(STAMP) ## Build the real parts that demo and tests run on (about 10 minutes, once)
+	@$(BIN)/cnichain dev tools
+
+demo: tools ## Show CNIChain doing its job on a local control plane (KEEP=1 leaves it running)
+	@CHART_DIR='$(CHART_DIR)' $(BIN)/python -m demo $(if $(KEEP),--keep)
+
+test: lint tools ## Run all checks and tests
+	@$(BIN)/python -m pytest
+
+unit: $(STAMP) ## Run the tests that need no control plane
+	@$(BIN)/python -m pytest -m 'not controlplane'
+
+lint: $(STAMP) ## Check style, types, import arrows, and that generated files are fresh
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/generate.py --check
+
+generate: $(STAMP) ## Write the generated files (CRDs, docs tables)
+	@$(BIN)/python tools/generate.py
+
+lock: $(STAMP) ## Compile the requirements files from pyproject.toml
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.txt -o requirements/base.txt
+
+clean: ## Remove what this Makefile made (the tool cache stays)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,177 @@
+"""Look at the applied objects, apply those that differ, prune those that are not wanted any more."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from cnichain.api.errors import ChainError
+from cnichain.api.names import OWNER_LABEL
+from cnichain.api.reasons import Reason
+from cnichain.apply.store import InventoryStore
+from cnichain.kube.client import KubeClient, Object
+from cnichain.kube.errors import ApiError
+from cnichain.kube.resources import Discovery, Resource
+from cnichain.plan.inventory import Entry, ObjectKey, applied, drift, is_tampering, leftovers
+from cnichain.render.manifests import Manifest, kind_rank
+
+logger = logging.getLogger(__name__)
+
+CONCURRENT_REQUESTS = 8
+FULL_KINDS = {"DaemonSet", "Deployment", "Namespace"}
+"""Kinds whose status matters to a gate; of all others the metadata is enough."""
+SHARED_KINDS = {"Namespace"}
+"""Kinds that may be there already without belonging to another installation."""
+
+
+@dataclass
+class Live:
+    """What is in the cluster now: the labelled objects by key, and the inventory."""
+
+    objects: dict[ObjectKey, Object]
+    inventory: dict[ObjectKey, Entry]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One object that has to be applied, and why."""
+
+    manifest: Manifest
+    why: str
+    tampered: bool
+
+
+class Engine:
+    """Applies manifests for one CNIChain. Everything it writes carries the owner label and our field manager."""
+
+    def __init__(self, client: KubeClient, store: InventoryStore, owner: str) -> None:
+        self._client = client
+        self._store = store
+        self._owner = owner
+        self._limit = asyncio.Semaphore(CONCURRENT_REQUESTS)
+
+    async def observe(self, desired: Iterable[ObjectKey], discovery: Discovery) -> Live:
+        """The live objects of every kind that is desired or listed in the inventory."""
+        inventory = await self._store.read()
+        found = await asyncio.gather(*(self._list(*place) for place in places({*desired, *inventory}, discovery)))
+        return Live({key: item for part in found for key, item in part.items()}, inventory)
+
+    async def _list(self, resource: Resource, namespace: str) -> dict[ObjectKey, Object]:
+        async with self._limit:
+            items, _ = await self._client.list(
+                resource,
+                namespace=namespace or None,
+                labels=f"{OWNER_LABEL}={self._owner}",
+                metadata_only=resource.kind not in FULL_KINDS,
+            )
+        result = {}
+        for item in items:
+            metadata = item["metadata"]
+            key = ObjectKey(resource.api_version, resource.kind, metadata.get("namespace", ""), metadata["name"])
+            result[key] = item | {"apiVersion": resource.api_version, "kind": resource.kind}
+        return result
+
+    async def refuse_foreign(self, manifests: Sequence[Manifest], live: Live, discovery: Discovery) -> None:
+        """Stop before the first write when an object that is about to be applied belongs to someone else.
+
+        Raises ChainError(ForeignObject) with the names. Whoever wants to hand such an object over puts the owner label
+        on it; the message says so.
+        """
+        unknown = [
+            item
+            for item in manifests
+            if item.key not in live.inventory and item.key not in live.objects and item.kind not in SHARED_KINDS
+        ]
+        found = await asyncio.gather(*(self._exists(item, discovery) for item in unknown))
+        foreign = sorted(str(item.key) for item, there in zip(unknown, found, strict=True) if there)
+        if foreign:
+            more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+            raise ChainError(
+                Reason.FOREIGN_OBJECT,
+                f"{', '.join(foreign[:5])}{more} exist already and are not CNIChain's: another Cilium installation? "
+                f"Remove it, or hand its objects over with the label {OWNER_LABEL}={self._owner}.",
+            )
+
+    async def _exists(self, manifest: Manifest, discovery: Discovery) -> bool:
+        resource = discovery.resource(manifest.api_version, manifest.kind)
+        if resource is None:
+            return False
+        async with self._limit:
+            return await self._client.get(resource, manifest.name, manifest.namespace) is not None
+
+    def changes(self, manifests: Iterable[Manifest], live: Live) -> list[Change]:
+        """Which of the manifests must be applied, and why. Reads memory only."""
+        result = []
+        for item in manifests:
+            entry = live.inventory.get(item.key)
+            why = drift(item.key, entry, item.digest, live.objects.get(item.key))
+            if why:
+                result.append(Change(item, why, tampered=is_tampering(entry, item.digest)))
+        return result
+
+    async def apply(self, stage: str, changes: Sequence[Change], live: Live, discovery: Discovery) -> None:
+        """Apply changes in order of kind; objects of one kind go together.
+
+        What was applied before an error stays applied and listed; the next pass goes on from there.
+        Raises ChainError for the first object that failed.
+        """
+        for change in changes:
+            key = change.manifest.key
+            live.inventory[key] = Entry(stage=stage, desired=change.manifest.digest, uid="", owned="")
+        await self._store.write(live.inventory)
+        try:
+            for _, group in groupby(changes, key=lambda change: kind_rank(change.manifest.kind)):
+                results = await asyncio.gather(
+                    *(self._apply_one(change, live, discovery) for change in group), return_exceptions=True
+                )
+                for result in results:
+                    if result is not None:
+                        raise result
+        finally:
+            # Shielded and kept even when the pass is cancelled: it is the record of what stands in the cluster.
+            await asyncio.shield(self._store.write(live.inventory))
+
+    async def _apply_one(self, change: Change, live: Live, discovery: Discovery) -> None:
+        manifest = change.manifest
+        doing = f"apply {manifest.key}"
+        resource = discovery.resource(manifest.api_version, manifest.kind)
+        if resource is None:
+            raise ChainError(
+                Reason.KIND_NOT_SERVED, f"{doing}: the API server has no {manifest.api_version} {manifest.kind} (yet)."
+            )
+        async with self._limit:
+            try:
+                result = await self._client.apply(resource, manifest.body)
+            except ApiError as error:
+                raise error.as_chain_error(doing) from error
+        live.objects[manifest.key] = result
+        live.inventory[manifest.key] = applied(live.inventory[manifest.key], result)
+        logger.info("applied %s: %s", manifest.key, change.why)
+
+    async def prune(self, desired: Iterable[ObjectKey], live: Live, discovery: Discovery) -> list[ObjectKey]:
+        """Delete objects that were applied once and are not wanted any more; the keys that are gone."""
+        gone = leftovers(live.inventory, desired)
+        for key in gone:
+            await self._prune_one(key, live, discovery)
+            del live.inventory[key]
+        if gone:
+            await self._store.write(live.inventory)
+        return gone
+
+    async def _prune_one(self, key: ObjectKey, live: Live, discovery: Discovery) -> None:
+        resource, found = discovery.resource(key.api_version, key.kind), live.objects.get(key)
+        if resource is None or found is None:
+            return
+        uid: str = found["metadata"]["uid"]
+        try:
+            await self._client.delete(resource, key.name, key.namespace or None, uid=uid)
+        except ApiError as error:
+            raise error.as_chain_error(f"prune {key}") from error
+        logger.info("pruned %s", key)
+
+
+def places(keys: Iterable[ObjectKey], discovery: Discovery) -> set[tuple[Resource, str]]:
+    """Where objects are: kind, and namespace or "" for cluster-scoped ones. Kinds that are not served are left out."""
+    found = {(discovery.resource(key.api_version, key.kind), key.namespace) for key in keys}
+    return {(resource, namespace) for resource, namespace in found if resource is not None}

@@ -1,0 +1,55 @@
+"""Where the inventory is kept: one ConfigMap in the operator's namespace, written before and after each change."""
+
+from dataclasses import dataclass
+
+from cnichain.api.errors import ChainError
+from cnichain.api.names import OWNER_LABEL
+from cnichain.api.reasons import Reason
+from cnichain.kube.client import KubeClient
+from cnichain.kube.resources import CONFIG_MAPS
+from cnichain.plan.inventory import Entry, Inventory, ObjectKey, dump, load
+
+DATA_KEY = "objects.jsonl"
+
+
+@dataclass(frozen=True)
+class InventoryStore:
+    """The inventory of one CNIChain.
+
+    It is saved before objects are applied (so that a crash leaves no object unlisted) and after (with their digests).
+    """
+
+    client: KubeClient
+    namespace: str
+    chain: str
+
+    @property
+    def name(self) -> str:
+        """Name of the ConfigMap."""
+        return f"cnichain-inventory-{self.chain}"
+
+    async def read(self) -> dict[ObjectKey, Entry]:
+        """The inventory; empty when there is none yet.
+
+        Raises ChainError(InternalError) when the ConfigMap was damaged: guessing would prune wrongly.
+        """
+        found = await self.client.get(CONFIG_MAPS, self.name, self.namespace)
+        if found is None:
+            return {}
+        try:
+            return load((found.get("data") or {}).get(DATA_KEY, ""))
+        except ValueError as error:
+            raise ChainError(
+                Reason.INVENTORY_UNREADABLE,
+                f"ConfigMap {self.namespace}/{self.name}: {error}. Nothing is applied or pruned until it is right.",
+            ) from error
+
+    async def write(self, inventory: Inventory) -> None:
+        """Replace the inventory."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": self.name, "namespace": self.namespace, "labels": {OWNER_LABEL: self.chain}},
+            "data": {DATA_KEY: dump(inventory)},
+        }
+        await self.client.apply(CONFIG_MAPS, body)

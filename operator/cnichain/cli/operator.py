@@ -1,0 +1,69 @@
+"""`cnichain operator`: the operator process."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from cnichain.api.errors import ChainError
+from cnichain.api.names import SYSTEM_NAMESPACE
+from cnichain.controller.runtime import run_operator
+from cnichain.kube.credentials import CredentialsError
+from cnichain.reconcile.settings import OFFICIAL_CHART_REPOSITORY, Settings
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
+
+
+def default_cache() -> Path:
+    """Where charts are kept that have been checked."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnichain" / "charts"
+
+
+@click.command()
+@click.option("--kubeconfig", type=FILE, help="Kubeconfig; in a pod its service account is used.")
+@click.option("--chart-dir", type=FOLDER, envvar="CNICHAIN_CHART_DIR", help="Folder of chart archives (air gap).")
+@click.option("--chart-repository", default=OFFICIAL_CHART_REPOSITORY, show_default=True, help="Helm repository.")
+@click.option("--cache-dir", type=FOLDER, default=default_cache, help="Where checked charts are kept.")
+@click.option("--helm", default="helm", envvar="CNICHAIN_HELM", show_default=True, help="The helm program.")
+@click.option("--catalogue", type=FILE, help="A file that adds entries to the catalogue.")
+@click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where the inventory is kept.")
+@click.option("--resync-seconds", default=600.0, show_default=True, help="A full look even if nothing has changed.")
+@click.option("--health-port", type=int, help="Serve /healthz on this port.")
+@click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning"]))
+def operator(
+    kubeconfig: Path | None,
+    chart_dir: Path | None,
+    chart_repository: str,
+    cache_dir: Path,
+    helm: str,
+    catalogue: Path | None,
+    namespace: str,
+    resync_seconds: float,
+    health_port: int | None,
+    log_level: str,
+) -> None:
+    """Run the operator until it is stopped."""
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    # Kopf tells of each daemon and handler at INFO; what we did stands in our own lines.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    settings = Settings(
+        cache_dir=cache_dir,
+        chart_dir=chart_dir,
+        chart_repository=chart_repository,
+        helm=helm,
+        catalogue=catalogue,
+        namespace=namespace,
+        resync_seconds=resync_seconds,
+        instance=f"cnichain-operator-{socket.gethostname()}",
+    )
+    try:
+        asyncio.run(run_operator(settings, kubeconfig=kubeconfig, health_port=health_port))
+    except (CredentialsError, ChainError) as error:
+        raise click.ClickException(str(error)) from error

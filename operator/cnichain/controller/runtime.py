@@ -1,0 +1,45 @@
+"""The operator process: what starts before Kopf, Kopf, and an orderly end."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import kopf
+
+from cnichain.catalogue.load import load_catalogue
+from cnichain.controller.handlers import Context, build_registry, build_settings
+from cnichain.controller.keeper import Keeper
+from cnichain.kube.client import KubeClient
+from cnichain.kube.credentials import load_credentials
+from cnichain.reconcile.cluster import Cluster
+from cnichain.reconcile.events import Recorder
+from cnichain.reconcile.loop import Reconciler
+from cnichain.reconcile.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+async def run_operator(settings: Settings, *, kubeconfig: Path | None, health_port: int | None) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises CredentialsError when there is no way to the API server, ChainError when the catalogue cannot be read.
+    """
+    credentials = load_credentials(kubeconfig)
+    catalogue = load_catalogue(settings.catalogue)
+    async with KubeClient(credentials, user_agent=settings.instance) as client:
+        changed = asyncio.Event()
+        cluster = Cluster(client, changed.set)
+        keeper = Keeper(Reconciler(client, cluster, catalogue, settings), changed, settings.resync_seconds)
+        # Before Kopf: when Kopf stops it cancels every task that is younger than itself.
+        cluster.start()
+        try:
+            await kopf.operator(
+                registry=build_registry(credentials),
+                settings=build_settings(),
+                memo=Context(keeper, cluster, Recorder(client, settings.instance)),
+                clusterwide=True,
+                standalone=True,
+                liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz" if health_port else None,
+            )
+        finally:
+            await cluster.stop()

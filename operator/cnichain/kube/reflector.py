@@ -1,0 +1,113 @@
+"""A live view of one kind of object: list, watch, and a true diff after every new list.
+
+Own code because Kopf's index keeps objects that were deleted while its watch was away (410 Gone), and starts in
+quadratic time over thousands of nodes (docs/architecture.md, "What Kopf does here"). Only a small record per object is
+kept, never the object itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from cnichain.kube.client import KubeClient, Object, backoff
+from cnichain.kube.errors import ApiError
+from cnichain.kube.resources import Resource
+
+Record = TypeVar("Record")
+logger = logging.getLogger(__name__)
+
+RELIST_CAP_SECONDS = 30.0
+
+
+class Reflector(Generic[Record]):
+    """Keeps `records` equal to what the server has, and calls `changed` when a record appears, differs or goes.
+
+    project: makes the record of an object; equal records count as no change. records: by (namespace, name).
+    `run` goes on for ever: whatever fails, it lists again with a capped, jittered backoff and says so in the log.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        project: Callable[[Object], Record],
+        changed: Callable[[], None],
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._project = project
+        self._changed = changed
+        self._namespace = namespace
+        self._labels = labels
+        self._fields = fields
+        self._metadata_only = metadata_only
+        self.records: dict[tuple[str, str], Record] = {}
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        failures = 0
+        while True:
+            try:
+                version = await self._list()
+                failures = 0
+                while True:
+                    version = await self._watch(version)
+            except ApiError as error:
+                if error.expired:
+                    continue
+                failures += 1
+                delay = backoff(failures, cap=RELIST_CAP_SECONDS)
+                logger.warning("watch of %s: %s; list again in %.1f s", self._resource.plural, error, delay)
+                await asyncio.sleep(delay)
+
+    async def _list(self) -> str:
+        objects, version = await self._client.list(
+            self._resource,
+            namespace=self._namespace,
+            labels=self._labels,
+            fields=self._fields,
+            metadata_only=self._metadata_only,
+        )
+        records = {_key(item): self._project(item) for item in objects}
+        first = not self.synced.is_set()
+        if records != self.records or first:
+            self.records = records
+            self.synced.set()
+            self._changed()
+        return version
+
+    async def _watch(self, version: str) -> str:
+        """Follow events until the server ends the watch; the resourceVersion to go on from."""
+        async for event in self._client.watch(
+            self._resource,
+            version,
+            namespace=self._namespace,
+            labels=self._labels,
+            fields=self._fields,
+            metadata_only=self._metadata_only,
+        ):
+            version = event.object["metadata"]["resourceVersion"]
+            if event.type == "BOOKMARK":
+                continue
+            key = _key(event.object)
+            if event.type == "DELETED":
+                if self.records.pop(key, None) is not None:
+                    self._changed()
+                continue
+            record = self._project(event.object)
+            if self.records.get(key) != record:
+                self.records[key] = record
+                self._changed()
+        return version
+
+
+def _key(item: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
+    metadata = item["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]

@@ -1,0 +1,134 @@
+"""Which nodes the chain is for, what each of them should have, and how many have it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cnichain.api.chain import CNIChainSpec, NodesStatus
+from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
+from cnichain.api.names import API_VERSION, KIND_NODE, OWNER_LABEL
+
+COMPUTE_TYPE_LABEL = "eks.amazonaws.com/compute-type"
+OUT_OF_SCOPE_COMPUTE_TYPES = ("auto", "fargate", "hybrid")
+"""EKS nodes that run no third-party CNI: AWS user guide, "Alternate CNI plugins for Amazon EKS clusters"."""
+SHOWN_NODES = 20
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """What the operator keeps of a Node."""
+
+    name: str
+    uid: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ChainNodeRecord:
+    """What the operator keeps of a CNIChainNode."""
+
+    name: str
+    node_uid: str
+    spec: Mapping[str, Any]
+    generation: int
+    observed_generation: int
+    state: str
+    reason: str
+    message: str
+    ready: bool
+
+    @property
+    def verified(self) -> bool:
+        """The agent has seen this very spec and says that the chain is right."""
+        return self.ready and self.observed_generation >= self.generation
+
+
+def node_record(node: Mapping[str, Any]) -> NodeRecord:
+    """The record of a Node; its metadata is enough."""
+    metadata = node["metadata"]
+    return NodeRecord(metadata["name"], metadata["uid"], dict(metadata.get("labels") or {}))
+
+
+def chain_node_record(item: Mapping[str, Any]) -> ChainNodeRecord:
+    """The record of a CNIChainNode."""
+    metadata, status = item["metadata"], item.get("status") or {}
+    owners = [owner["uid"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "Node"]
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or [])
+    return ChainNodeRecord(
+        name=metadata["name"],
+        node_uid=owners[0] if owners else "",
+        spec=item.get("spec") or {},
+        generation=metadata.get("generation", 0),
+        observed_generation=status.get("observedGeneration", 0),
+        state=status.get("state", ""),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        ready=ready,
+    )
+
+
+def in_scope(node: NodeRecord, selector: Mapping[str, str]) -> bool:
+    """Whether the chain is for this node: Linux, not a kind of EKS compute without CNI choice, and selected."""
+    if node.labels.get("kubernetes.io/os", "linux") != "linux":
+        return False
+    if node.labels.get(COMPUTE_TYPE_LABEL) in OUT_OF_SCOPE_COMPUTE_TYPES:
+        return False
+    return all(node.labels.get(key) == value for key, value in selector.items())
+
+
+def node_spec(spec: CNIChainSpec, values: Mapping[str, Any]) -> NodeSpec:
+    """What a node in scope should have; `values` are the chart's, since cilium-cni's entry follows two of them."""
+    cni = values.get("cni") or {}
+    debug = values.get("debug") or {}
+    default = CiliumEntry()
+    return NodeSpec(
+        primary=spec.primary.plugin,
+        writer=spec.conflist.writer,
+        on_cilium_down=spec.conflist.on_cilium_down,
+        frozen=spec.suspend,
+        cilium=CiliumEntry(
+            enable_debug=bool(debug.get("enabled", default.enable_debug)),
+            log_file=str(cni.get("logFile") or default.log_file),
+        ),
+    )
+
+
+def chain_node(node: NodeRecord, wanted: NodeSpec, owner: str) -> dict[str, Any]:
+    """The CNIChainNode of a node, owned by it so that it goes when the node goes."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND_NODE,
+        "metadata": {
+            "name": node.name,
+            "labels": {OWNER_LABEL: owner},
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid}],
+        },
+        "spec": to_wire(wanted),
+    }
+
+
+def is_current(record: ChainNodeRecord | None, body: Mapping[str, Any]) -> bool:
+    """Whether a CNIChainNode is as it should be already."""
+    if record is None:
+        return False
+    (owner,) = body["metadata"]["ownerReferences"]
+    return bool(record.node_uid == owner["uid"] and record.spec == body["spec"])
+
+
+def count(scope: Mapping[str, NodeRecord], total: int, records: Mapping[str, ChainNodeRecord]) -> NodesStatus:
+    """Counts for status, and the first nodes that are not verified, by name, with what their agent says."""
+    waiting: list[str] = []
+    for name, node in sorted(scope.items()):
+        record = records.get(name)
+        if record is None or record.node_uid != node.uid or not record.state:
+            waiting.append(f"{name}: no report from its agent yet")
+        elif not record.verified:
+            waiting.append(f"{name}: {record.state}: {record.reason}")
+    verified = len(scope) - len(waiting)
+    return NodesStatus(
+        in_scope=len(scope),
+        verified=verified,
+        out_of_scope=total - len(scope),
+        summary=f"{verified}/{len(scope)}",
+        not_verified=waiting[:SHOWN_NODES],
+    )

@@ -1,0 +1,97 @@
+"""The cluster as the operator watches it: nodes, node reports, the primary's DaemonSet, and the applied objects.
+
+A watch only wakes the reconcile loop. Records of nodes are read from here (there may be thousands); everything else is
+looked at anew in each pass.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from cnichain.api.errors import ChainError
+from cnichain.api.names import OWNER_LABEL
+from cnichain.api.reasons import Reason
+from cnichain.kube.client import KubeClient, Object
+from cnichain.kube.reflector import Reflector
+from cnichain.kube.resources import CHAIN_NODES, DAEMON_SETS, NODES, Resource
+from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node_record, node_record
+
+SYNC_SECONDS = 60.0
+
+
+class Cluster:
+    """Runs the watches. Start it before Kopf: Kopf cancels every task that is younger than itself when it stops."""
+
+    def __init__(self, client: KubeClient, wake: Callable[[], None]) -> None:
+        self._client = client
+        self._wake = wake
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._nodes: Reflector[NodeRecord] = Reflector(client, NODES, node_record, wake, metadata_only=True)
+        self._reports: Reflector[ChainNodeRecord] = Reflector(client, CHAIN_NODES, chain_node_record, wake)
+
+    def start(self) -> None:
+        """Start the watches of nodes and node reports."""
+        self._spawn("nodes", self._nodes)
+        self._spawn("cnichainnodes", self._reports)
+
+    def watch_applied(self, places: Iterable[tuple[Resource, str]], owner: str) -> None:
+        """Watch the applied objects of these kinds and namespaces as well; what is watched already is left as it is.
+
+        By namespace, so that reading Secrets needs no permission outside of the namespaces that have some of ours.
+        """
+        for resource, namespace in places:
+            self._watch(resource, namespace, labels=f"{OWNER_LABEL}={owner}", fields="")
+
+    def watch_primary(self, namespace: str, name: str) -> None:
+        """Watch the primary's DaemonSet, so that its upgrade is noticed at once."""
+        self._watch(DAEMON_SETS, namespace, labels="", fields=f"metadata.name={name}")
+
+    def _watch(self, resource: Resource, namespace: str, *, labels: str, fields: str) -> None:
+        key = f"{resource.path(namespace or None)}?{labels}&{fields}"
+        if key not in self._tasks:
+            reflector = Reflector(
+                self._client,
+                resource,
+                _version,
+                self._wake,
+                namespace=namespace or None,
+                labels=labels,
+                fields=fields,
+                metadata_only=True,
+            )
+            self._spawn(key, reflector)
+
+    def _spawn(self, key: str, reflector: Reflector[NodeRecord] | Reflector[ChainNodeRecord] | Reflector[str]) -> None:
+        self._tasks[key] = asyncio.create_task(reflector.run(), name=f"watch {key}")
+
+    async def nodes(self) -> dict[str, NodeRecord]:
+        """All nodes by name. Raises ChainError(ApiUnavailable) when their first list is late."""
+        await _synced(self._nodes.synced, "nodes")
+        return {name: record for (_, name), record in self._nodes.records.items()}
+
+    async def node_reports(self) -> dict[str, ChainNodeRecord]:
+        """All node reports by node name. Raises ChainError(ApiUnavailable) when their first list is late."""
+        await _synced(self._reports.synced, "cnichainnodes")
+        return {name: record for (_, name), record in self._reports.records.items()}
+
+    def broken(self) -> str:
+        """The name of a watch that has ended, which none ever should; empty when all run."""
+        return next((key for key, task in self._tasks.items() if task.done()), "")
+
+    async def stop(self) -> None:
+        """End all watches."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _version(item: Object) -> str:
+    return str(item["metadata"]["resourceVersion"])
+
+
+async def _synced(synced: asyncio.Event, what: str) -> None:
+    try:
+        await asyncio.wait_for(synced.wait(), SYNC_SECONDS)
+    except TimeoutError as error:
+        raise ChainError(
+            Reason.API_UNAVAILABLE, f"the first list of {what} did not arrive within {SYNC_SECONDS:.0f} s."
+        ) from error

@@ -1,0 +1,188 @@
+"""Conditions from what a pass saw. Pure: the same report gives the same conditions, and `Ready` only sums up the rest.
+
+Source of the rules: kstatus (Reconciling and Stalled are abnormal-true, Stalled only for what cannot heal by itself)
+and the Kubernetes API conventions (lastTransitionTime moves with `status` alone).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cnichain.api.chain import NodesStatus
+from cnichain.api.chainnode import Condition
+from cnichain.api.errors import ChainError
+from cnichain.api.reasons import Reason
+from cnichain.render.stages import Stage
+
+
+class Type(StrEnum):
+    """Condition types of a CNIChain, in the order they are shown."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    PREFLIGHT_PASSED = "PreflightPassed"
+    CILIUM_READY = "CiliumReady"
+    CHAIN_READY = "ChainReady"
+    HUBBLE_READY = "HubbleReady"
+    PODS_MANAGED = "PodsManaged"
+    DRIFTED = "Drifted"
+    ROLLING_OUT = "RollingOut"
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """One stage as a pass left it. waiting_for: what its gate still waits for, empty when it is healthy."""
+
+    waiting_for: str = ""
+
+
+@dataclass
+class Report:
+    """What a pass saw and did, filled in as it goes.
+
+    error stops the pass; error_in says which part it belongs to. overdue: the gate has waited past its deadline.
+    """
+
+    generation: int
+    preflight: str = ""
+    stages: dict[Stage, StageReport] = field(default_factory=dict)
+    current: Stage | None = None
+    nodes: NodesStatus | None = None
+    chained: str = ""
+    drift: str = ""
+    error: ChainError | None = None
+    error_in: Type = Type.PREFLIGHT_PASSED
+    overdue: bool = False
+    suspended: bool = False
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    status: str
+    reason: Reason
+    message: str
+
+
+def conditions(report: Report, previous: Iterable[Condition], now: str) -> list[Condition]:
+    """All conditions. What a pass did not get to is carried over: it is still the newest word on it."""
+    before = {item.type: item for item in previous}
+    verdicts = _parts(report)
+    for kind in (Type.PREFLIGHT_PASSED, Type.CILIUM_READY, Type.CHAIN_READY, Type.HUBBLE_READY):
+        if kind not in verdicts and kind.value not in before:
+            verdicts[kind] = _Verdict("Unknown", Reason.NOT_STARTED, "An earlier step is not finished yet.")
+    verdicts |= _summary(report, verdicts)
+    return [
+        _condition(kind, verdicts[kind], before.get(kind.value), report.generation, now)
+        if kind in verdicts
+        else before[kind.value]
+        for kind in Type
+    ]
+
+
+def starting(generation: int, previous: Iterable[Condition], now: str) -> list[Condition]:
+    """The conditions of the very first patch for a generation: before any work, so that nobody takes it for done."""
+    before = {item.type: item for item in previous}
+    verdicts = {
+        Type.READY: _Verdict("Unknown", Reason.RECONCILING, f"Generation {generation} has been seen."),
+        Type.RECONCILING: _Verdict("True", Reason.RECONCILING, f"Generation {generation} has been seen."),
+        Type.STALLED: _Verdict("False", Reason.RECONCILING, "Nothing stands in the way so far."),
+    }
+    mine = [_condition(kind, verdict, before.get(kind.value), generation, now) for kind, verdict in verdicts.items()]
+    return mine + [item for kind, item in before.items() if kind not in {one.type for one in mine}]
+
+
+def _parts(report: Report) -> dict[Type, _Verdict]:
+    """Verdicts on the parts that the pass got to."""
+    verdicts: dict[Type, _Verdict] = {}
+    if report.preflight:
+        verdicts[Type.PREFLIGHT_PASSED] = _Verdict("True", Reason.PREFLIGHT_PASSED, report.preflight)
+    cilium = _stages(report, (Stage.CONFIG, Stage.OPERATOR, Stage.AGENTS), "Cilium is available.")
+    if cilium is not None:
+        verdicts[Type.CILIUM_READY] = cilium
+    if report.nodes is not None and report.error is None:
+        verdicts[Type.CHAIN_READY] = _chain(report.nodes)
+    hubble = _stages(report, (Stage.HUBBLE,), "Hubble is available.")
+    if hubble is not None:
+        verdicts[Type.HUBBLE_READY] = hubble
+    if report.error is not None:
+        verdicts[report.error_in] = _Verdict("False", report.error.reason, report.error.message)
+    verdicts[Type.PODS_MANAGED] = _Verdict(
+        "Unknown", Reason.NOT_MEASURED, "This release does not count the pods that Cilium manages."
+    )
+    verdicts[Type.DRIFTED] = (
+        _Verdict("False", Reason.DRIFT_CORRECTED, report.drift)
+        if report.drift
+        else _Verdict("False", Reason.NO_DRIFT, "Every object is as it was applied.")
+    )
+    return verdicts
+
+
+def _stages(report: Report, stages: tuple[Stage, ...], well: str) -> _Verdict | None:
+    reports = [report.stages[stage] for stage in stages if stage in report.stages]
+    for stage in reports:
+        if stage.waiting_for:
+            return _Verdict("False", Reason.WAITING_FOR_HEALTH, stage.waiting_for)
+    return _Verdict("True", Reason.READY, well) if len(reports) == len(stages) else None
+
+
+def _chain(nodes: NodesStatus) -> _Verdict:
+    if nodes.in_scope == 0:
+        return _Verdict("False", Reason.NO_NODES_IN_SCOPE, "No node is in scope of spec.nodes.selector.")
+    if nodes.verified < nodes.in_scope:
+        more = nodes.in_scope - nodes.verified - len(nodes.not_verified[:3])
+        names = "; ".join(nodes.not_verified[:3]) + (f"; and {more} more" if more else "")
+        return _Verdict("False", Reason.NODES_NOT_VERIFIED, f"{nodes.summary} nodes verified. {names}.")
+    return _Verdict("True", Reason.CHAIN_VERIFIED, f"{nodes.summary} nodes verified.")
+
+
+def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _Verdict]:
+    """Ready, Reconciling, Stalled and RollingOut from the verdicts on the parts."""
+    error = report.error
+    if error is not None:
+        terminal = error.terminal
+        return {
+            Type.READY: _Verdict("False", error.reason, error.message),
+            Type.STALLED: _Verdict("True" if terminal else "False", error.reason, f"{error.message} {error.fix}"),
+            Type.RECONCILING: _Verdict("False" if terminal else "True", error.reason, f"{error.message} {error.fix}"),
+            Type.ROLLING_OUT: _Verdict("False", error.reason, "Held by the error that Ready names."),
+        }
+    fine = _Verdict("False", Reason.RECONCILING, "Nothing stands in the way.")
+    needed = (Type.PREFLIGHT_PASSED, Type.CILIUM_READY, Type.CHAIN_READY, Type.HUBBLE_READY)
+    missing = [verdicts[kind] for kind in needed if kind in verdicts and verdicts[kind].status != "True"]
+    if report.suspended:
+        said = "spec.suspend is true: nothing is changed."
+        return {
+            Type.READY: _Verdict("Unknown", Reason.SUSPENDED, said),
+            Type.STALLED: fine,
+            Type.RECONCILING: _Verdict("False", Reason.SUSPENDED, said),
+            Type.ROLLING_OUT: _Verdict("False", Reason.SUSPENDED, said),
+        }
+    if missing:
+        first = missing[0]
+        at = f"Stage {report.current}: " if report.current else ""
+        reason = Reason.PROGRESS_DEADLINE_EXCEEDED if report.overdue else first.reason
+        return {
+            Type.READY: _Verdict("False", reason, f"{at}{first.message}"),
+            Type.STALLED: fine,
+            Type.RECONCILING: _Verdict("True", reason, f"{at}{first.message}"),
+            Type.ROLLING_OUT: _Verdict("True", first.reason, f"{at}{first.message}"),
+        }
+    return {
+        Type.READY: _Verdict("True", Reason.READY, report.chained),
+        Type.STALLED: fine,
+        Type.RECONCILING: _Verdict("False", Reason.READY, "Everything is as spec asks for."),
+        Type.ROLLING_OUT: _Verdict("False", Reason.READY, "No change is under way."),
+    }
+
+
+def _condition(kind: Type, verdict: _Verdict, before: Condition | None, generation: int, now: str) -> Condition:
+    same = before is not None and before.status == verdict.status
+    return Condition(
+        type=kind.value,
+        status=verdict.status,
+        reason=verdict.reason.value,
+        message=verdict.message[:32000],
+        last_transition_time=before.last_transition_time if same and before is not None else now,
+        observed_generation=generation,
+    )

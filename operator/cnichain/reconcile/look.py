@@ -1,0 +1,128 @@
+"""The look at the cluster that every pass begins with: what it is, and what should be in it. Reads only."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cnichain.api.chain import CNIChainSpec
+from cnichain.api.chainnode import NodeSpec
+from cnichain.api.names import CILIUM_NAMESPACE
+from cnichain.catalogue.model import Catalogue, CiliumRelease, PrimaryRule
+from cnichain.kube.client import KubeClient, Object
+from cnichain.kube.resources import DAEMON_SETS, SECRETS, Discovery
+from cnichain.plan.nodes import node_spec
+from cnichain.preflight.facts import ClusterFacts
+from cnichain.preflight.primary import check_primary, image_of
+from cnichain.reconcile.cluster import Cluster
+from cnichain.reconcile.conditions import Report, Type
+from cnichain.reconcile.nodesync import NodeView
+from cnichain.reconcile.settings import Settings
+from cnichain.render.available import check_available
+from cnichain.render.certs import SECRET_NAMES, plan_certificates
+from cnichain.render.charts import ChartStore
+from cnichain.render.manifests import Manifest, with_owner
+from cnichain.render.pipeline import Rendered, render_cilium
+from cnichain.render.stages import Stage, sort_stage
+
+DISCOVERY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The cluster and what should be in it, at the beginning of a pass."""
+
+    spec: CNIChainSpec
+    release: CiliumRelease
+    rule: PrimaryRule
+    facts: ClusterFacts
+    discovery: Discovery
+    nodes: NodeView
+    rendered: Rendered
+    manifests: Mapping[Stage, list[Manifest]]
+    certificates_end: datetime
+
+    @property
+    def all_manifests(self) -> list[Manifest]:
+        """The manifests of all stages, in order."""
+        return [item for stage in Stage for item in self.manifests[stage]]
+
+    @property
+    def wanted_node(self) -> NodeSpec:
+        """What every node in scope should have."""
+        return node_spec(self.spec, self.rendered.values)
+
+
+class Looker:
+    """Makes pictures; remembers the last render and the last discovery, since both are costly and rarely change."""
+
+    def __init__(self, client: KubeClient, cluster: Cluster, catalogue: Catalogue, settings: Settings) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._catalogue = catalogue
+        self._helm = settings.helm
+        self._charts = ChartStore(settings.cache_dir, settings.chart_dir, settings.chart_repository)
+        self._rendered: tuple[object, Rendered] | None = None
+        self._discovery: tuple[float, Discovery, str] | None = None
+
+    async def look(self, spec: CNIChainSpec, owner: str, report: Report) -> Picture:
+        """The picture for a spec. What was found before an error stands in the report.
+
+        Raises ChainError for everything that stands between the spec and its manifests.
+        """
+        check_available(spec)
+        release = self._catalogue.cilium_release(spec.cilium.version)
+        rule = self._catalogue.primary(spec.primary.plugin)
+        nodes = NodeView(await self._cluster.nodes(), await self._cluster.node_reports())
+        report.nodes = nodes.counts(spec)
+        discovery, kubernetes = await self._discover()
+        daemon_set = await self._client.get(DAEMON_SETS, rule.daemon_set, rule.namespace)
+        self._cluster.watch_primary(rule.namespace, rule.daemon_set)
+        version = check_primary(rule, spec, daemon_set)
+        report.preflight = f"{spec.primary.plugin.value} {version}, Kubernetes {kubernetes}."
+        report.error_in = Type.CILIUM_READY
+        facts = ClusterFacts(
+            kubernetes_version=kubernetes,
+            api_versions=discovery.helm_api_versions(),
+            nodes_in_scope=report.nodes.in_scope,
+            nodes_total=len(nodes.nodes),
+            primary_version=version,
+            primary_image=image_of(daemon_set or {}, rule.container),
+        )
+        rendered = await self._render(spec, release, facts)
+        manifests, certificates_end = await self._with_certificates(rendered, owner)
+        return Picture(spec, release, rule, facts, discovery, nodes, rendered, manifests, certificates_end)
+
+    def forget_discovery(self) -> None:
+        """Ask the API server anew for what it serves."""
+        self._discovery = None
+
+    async def _discover(self) -> tuple[Discovery, str]:
+        now = time.monotonic()
+        if self._discovery is None or now - self._discovery[0] > DISCOVERY_SECONDS:
+            found, version = await asyncio.gather(self._client.discover(), self._client.server_version())
+            self._discovery = (now, found, version)
+        return self._discovery[1], self._discovery[2]
+
+    async def _render(self, spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) -> Rendered:
+        """The manifests; helm runs only when what goes into them has changed."""
+        key = (spec.cilium, spec.hubble, spec.nodes, spec.conflist, release, facts)
+        if self._rendered is None or self._rendered[0] != key:
+            rendered = await render_cilium(spec, release, facts, charts=self._charts, helm=self._helm)
+            self._rendered = (key, rendered)
+        return self._rendered[1]
+
+    async def _with_certificates(self, rendered: Rendered, owner: str) -> tuple[dict[Stage, list[Manifest]], datetime]:
+        """All manifests by stage, the certificates among them, and when the first certificate ends."""
+        secrets = await asyncio.gather(*(self._client.get(SECRETS, name, CILIUM_NAMESPACE) for name in SECRET_NAMES))
+        existing = {name: _data(secret) for name, secret in zip(SECRET_NAMES, secrets, strict=True)}
+        plan = plan_certificates(existing, datetime.now(UTC), rendered.cluster_name)
+        stages = {stage: list(rendered.stages.get(stage, ())) for stage in Stage}
+        stages[Stage.CONFIG] = sort_stage([*stages[Stage.CONFIG], *plan.secrets])
+        owned = {stage: [with_owner(item, owner) for item in items] for stage, items in stages.items()}
+        return owned, plan.not_after
+
+
+def _data(secret: Object | None) -> dict[str, str] | None:
+    return None if secret is None else dict(secret.get("data") or {})

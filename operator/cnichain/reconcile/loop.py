@@ -1,0 +1,210 @@
+"""One pass over a CNIChain: look at everything, do what is missing in order, say how it stands.
+
+Level-triggered: a pass starts from nothing but the cluster and may be cut off anywhere; the next one goes on. It waits
+for nothing: a stage whose workloads are not available yet ends the pass, and the watches start the next.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from cnichain import __version__
+from cnichain.api.chain import (
+    CertificatesStatus,
+    CNIChainSpec,
+    CNIChainStatus,
+    EffectiveStatus,
+    InventoryStatus,
+    VersionsStatus,
+    parse_duration,
+    parse_spec,
+)
+from cnichain.api.chainnode import Condition
+from cnichain.api.errors import ChainError
+from cnichain.api.names import SINGLETON
+from cnichain.api.reasons import Reason
+from cnichain.apply.engine import Engine, places
+from cnichain.apply.store import InventoryStore
+from cnichain.catalogue.model import Catalogue
+from cnichain.kube.client import KubeClient, Object
+from cnichain.kube.errors import ApiError
+from cnichain.kube.resources import CHAINS
+from cnichain.plan.inventory import Inventory, digest
+from cnichain.reconcile.cluster import Cluster
+from cnichain.reconcile.conditions import Report, Type
+from cnichain.reconcile.events import Recorder
+from cnichain.reconcile.look import Looker, Picture
+from cnichain.reconcile.nodesync import freeze
+from cnichain.reconcile.settings import Settings
+from cnichain.reconcile.stages import Event, StageRun
+from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
+
+logger = logging.getLogger(__name__)
+
+WAITING_SECONDS = 15.0
+"""A look at least this often while something is waited for; the watches usually come first."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """ready: everything is as spec asks for. again: seconds until the next look at the latest, None for the resync.
+
+    failed: the pass met an error, so that the caller backs off.
+    """
+
+    ready: bool
+    again: float | None = None
+    failed: bool = False
+
+
+@dataclass
+class Pass:
+    """What one pass gathers on its way; `status` starts as the one in the cluster."""
+
+    chain: Object
+    report: Report
+    writer: StatusWriter
+    status: CNIChainStatus
+    events: list[Event]
+
+    def update(self, **fields: Any) -> None:
+        """Set fields of the status."""
+        self.status = self.status.model_copy(update=fields)
+
+    async def say(self) -> None:
+        """Write how it stands now."""
+        self.update(stage=self.report.current.value if self.report.current else "")
+        await self.writer.write(self.report, self.status)
+
+
+class Reconciler:
+    """Makes passes over the CNIChain, and remembers only what saves work and how long it has been waiting."""
+
+    def __init__(self, client: KubeClient, cluster: Cluster, catalogue: Catalogue, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._cluster = cluster
+        self._looker = Looker(client, cluster, catalogue, settings)
+        self._recorder = Recorder(client, settings.instance)
+        self._waiting: tuple[str, float] = ("", time.monotonic())
+        self._drift = ""
+
+    async def run(self, name: str) -> Outcome:
+        """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
+        chain = await self._client.get(CHAINS, name)
+        if chain is None:
+            return Outcome(ready=False)
+        current = chain.get("status") or {}
+        report = Report(generation=chain["metadata"]["generation"], drift=self._drift)
+        writer = StatusWriter(self._client, name, current)
+        before = read_conditions(current)
+        await writer.start(report.generation)
+        this = Pass(chain, report, writer, CNIChainStatus.model_validate(writer.current), [])
+        try:
+            await self._advance(this, self._accept(chain))
+        except ChainError as error:
+            report.error = error
+            if error.reason is Reason.KIND_NOT_SERVED:
+                self._looker.forget_discovery()
+        except ApiError as error:
+            report.error = error.as_chain_error("look at the cluster")
+        except Exception as error:
+            # Broad on purpose: the loop must outlive a bug of ours, and status must show that there is one.
+            logger.exception("pass over CNIChain %s", name)
+            report.error = ChainError(
+                Reason.INTERNAL_ERROR, f"{type(error).__name__}; the operator's log has the rest."
+            )
+        return await self._finish(this, before)
+
+    @staticmethod
+    def _accept(chain: Object) -> CNIChainSpec:
+        name = chain["metadata"]["name"]
+        if name != SINGLETON:
+            raise ChainError(Reason.NOT_SINGLETON, f"this CNIChain is named {name}; only {SINGLETON} is acted on.")
+        return parse_spec(chain["spec"])
+
+    async def _advance(self, this: Pass, spec: CNIChainSpec) -> None:
+        """The steps in order; the first that has to wait ends the pass."""
+        owner: str = this.chain["metadata"]["name"]
+        this.update(hubble=hubble_word(spec.hubble, ready=None))
+        picture = await self._looker.look(spec, owner, this.report)
+        _describe(this, picture)
+        if spec.suspend:
+            this.report.suspended = True
+            await freeze(self._client, picture.nodes, picture.wanted_node, owner)
+            return
+        store = InventoryStore(self._client, self._settings.namespace, owner)
+        engine = Engine(self._client, store, owner)
+        keys = [item.key for item in picture.all_manifests]
+        live = await engine.observe(keys, picture.discovery)
+        self._cluster.watch_applied(places(keys, picture.discovery), owner)
+        run = StageRun(self._client, engine, picture, live, this.report, owner, this.say, this.events)
+        try:
+            healthy = await run.run()
+        finally:
+            self._drift = this.report.drift
+            this.update(inventory=_inventory_status(store, live.inventory))
+        self._note_waiting(this.report, spec)
+        this.update(hubble=hubble_word(spec.hubble, ready=healthy))
+        if healthy:
+            versions = this.status.versions or VersionsStatus()
+            this.update(versions=versions.model_copy(update={"cilium": picture.release.version}))
+
+    def _note_waiting(self, report: Report, spec: CNIChainSpec) -> None:
+        """Set `overdue` when what is waited for has not changed for longer than spec.rollout.progressDeadline."""
+        waiting_for = "; ".join(stage.waiting_for for stage in report.stages.values() if stage.waiting_for)
+        if waiting_for != self._waiting[0]:
+            self._waiting = (waiting_for, time.monotonic())
+        deadline = parse_duration(spec.rollout.progress_deadline).total_seconds()
+        report.overdue = bool(waiting_for) and time.monotonic() - self._waiting[1] > deadline
+
+    async def _finish(self, this: Pass, before: list[Condition]) -> Outcome:
+        """Write the status, post the events, and say when to look again."""
+        report, metadata = this.report, this.chain["metadata"]
+        this.update(stage=report.current.value if report.current else "", nodes=report.nodes or this.status.nodes)
+        now = await this.writer.write(report, this.status)
+        for reason, message in this.events:
+            await self._recorder.event(metadata["name"], metadata["uid"], reason, message)
+        for item in transitions(before, now):
+            if item.type == Type.READY:
+                await self._recorder.event(metadata["name"], metadata["uid"], Reason(item.reason), item.message)
+        ready = any(item.type == Type.READY and item.status == "True" for item in now)
+        if report.error is not None:
+            return Outcome(ready=False, again=report.error.retry_after, failed=True)
+        return Outcome(ready=ready, again=None if ready or report.suspended else WAITING_SECONDS)
+
+
+def _describe(this: Pass, picture: Picture) -> None:
+    """The parts of status that tell what is in force, and the sentence that Ready will say."""
+    spec, release, facts = picture.spec, picture.release, picture.facts
+    versions = this.status.versions or VersionsStatus()
+    this.update(
+        effective=EffectiveStatus(
+            primary=spec.primary.plugin.value,
+            min_version=spec.primary.min_version or picture.rule.recommended_minimum,
+            hubble_metrics=[metric.value for metric in spec.hubble.metrics],
+            writer=spec.conflist.writer.value,
+            values_digest=picture.rendered.values_digest,
+        ),
+        versions=versions.model_copy(
+            update={
+                "operator": __version__,
+                "primary": facts.primary_version or "",
+                "cilium_target": release.version,
+                "chart_digest": picture.rendered.chart_digest,
+                "chart_source": release.source,
+                "kubernetes": facts.kubernetes_version,
+            }
+        ),
+        certificates=CertificatesStatus(not_after=picture.certificates_end.strftime("%Y-%m-%dT%H:%M:%SZ")),
+    )
+    source = "" if release.source == "official" else f" ({release.source} chart, not Cilium's)"
+    this.report.chained = (
+        f"Cilium {release.version}{source} and Hubble are chained after "
+        f"{spec.primary.plugin.value} {facts.primary_version}."
+    )
+
+
+def _inventory_status(store: InventoryStore, inventory: Inventory) -> InventoryStatus:
+    return InventoryStatus(name=store.name, namespace=store.namespace, objects=len(inventory), digest=digest(inventory))

@@ -1,0 +1,90 @@
+"""CNIChainNode objects: one for each node in scope, written only when it differs."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from cnichain.api.chain import CNIChainSpec, NodesStatus
+from cnichain.api.chainnode import Desired, NodeSpec
+from cnichain.kube.client import KubeClient
+from cnichain.kube.errors import ApiError
+from cnichain.kube.resources import CHAIN_NODES
+from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node, count, in_scope, is_current
+
+logger = logging.getLogger(__name__)
+
+CONCURRENT_WRITES = 16
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """Nodes and their reports at the beginning of a pass."""
+
+    nodes: Mapping[str, NodeRecord]
+    reports: Mapping[str, ChainNodeRecord]
+
+    def scope(self, spec: CNIChainSpec) -> dict[str, NodeRecord]:
+        """The nodes that the chain is for."""
+        return {name: node for name, node in self.nodes.items() if in_scope(node, spec.nodes.selector)}
+
+    def leaving(self, spec: CNIChainSpec) -> dict[str, NodeRecord]:
+        """Nodes that had the chain and are not in scope any more."""
+        scope = self.scope(spec)
+        return {name: node for name, node in self.nodes.items() if name in self.reports and name not in scope}
+
+    def counts(self, spec: CNIChainSpec) -> NodesStatus:
+        """Counts for status."""
+        return count(self.scope(spec), len(self.nodes), self.reports)
+
+
+async def sync_leaving(client: KubeClient, view: NodeView, spec: CNIChainSpec, wanted: NodeSpec, owner: str) -> str:
+    """Take the chain off nodes that left the scope; what is still waited for, empty when all are done.
+
+    This comes before the agents' DaemonSet is changed: a node that lost its Cilium pod while cilium-cni still stands in
+    its conflist would refuse every new pod.
+    """
+    leaving = view.leaving(spec)
+    await _sync(client, leaving, view.reports, replace(wanted, desired=Desired.UNCHAINED), owner)
+    waiting = sorted(
+        name
+        for name in leaving
+        if not view.reports[name].verified or view.reports[name].spec.get("desired") != Desired.UNCHAINED.value
+    )
+    if not waiting:
+        return ""
+    return f"nodes that leave the chain first go back to the primary CNI: {', '.join(waiting[:5])}"
+
+
+async def sync_scope(client: KubeClient, view: NodeView, spec: CNIChainSpec, wanted: NodeSpec, owner: str) -> None:
+    """Make the CNIChainNode of every node in scope say what the node should have."""
+    await _sync(client, view.scope(spec), view.reports, wanted, owner)
+
+
+async def freeze(client: KubeClient, view: NodeView, wanted: NodeSpec, owner: str) -> None:
+    """Tell the agents of all nodes that have a CNIChainNode to change no file."""
+    present = {name: node for name, node in view.nodes.items() if name in view.reports}
+    await _sync(client, present, view.reports, replace(wanted, frozen=True), owner)
+
+
+async def _sync(
+    client: KubeClient,
+    nodes: Mapping[str, NodeRecord],
+    reports: Mapping[str, ChainNodeRecord],
+    wanted: NodeSpec,
+    owner: str,
+) -> None:
+    bodies = [chain_node(node, wanted, owner) for node in nodes.values()]
+    stale = [body for body in bodies if not is_current(reports.get(body["metadata"]["name"]), body)]
+    limit = asyncio.Semaphore(CONCURRENT_WRITES)
+
+    async def write(body: dict[str, object]) -> None:
+        async with limit:
+            await client.apply(CHAIN_NODES, body)
+
+    try:
+        await asyncio.gather(*(write(body) for body in stale))
+    except ApiError as error:
+        raise error.as_chain_error("apply CNIChainNode") from error
+    if stale:
+        logger.info("told %d nodes what they should have", len(stale))

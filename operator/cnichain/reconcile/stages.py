@@ -1,0 +1,106 @@
+"""The stages of one pass: apply what differs, look at the gate, stop at the first that has to wait."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from cnichain.api.reasons import Reason
+from cnichain.apply.engine import Change, Engine, Live
+from cnichain.kube.client import KubeClient
+from cnichain.kube.resources import CRDS
+from cnichain.plan.health import health_of
+from cnichain.reconcile.conditions import Report, StageReport, Type
+from cnichain.reconcile.look import Picture
+from cnichain.reconcile.nodesync import sync_leaving, sync_scope
+from cnichain.reconcile.statuswriter import utc_now
+from cnichain.render.manifests import Manifest
+from cnichain.render.stages import Stage, cilium_crds
+
+Event = tuple[Reason, str]
+
+
+@dataclass
+class StageRun:
+    """The stages of one pass over one CNIChain.
+
+    say: writes the report to status before a stage is applied, so that whoever watches sees it. events: what happened,
+    for the caller to post.
+    """
+
+    client: KubeClient
+    engine: Engine
+    picture: Picture
+    live: Live
+    report: Report
+    owner: str
+    say: Callable[[], Awaitable[None]]
+    events: list[Event]
+
+    async def run(self) -> bool:
+        """True when every stage is applied and healthy. Raises ChainError where the API server refuses an object."""
+        await self.engine.refuse_foreign(self.picture.all_manifests, self.live, self.picture.discovery)
+        await self._put_back()
+        for stage in Stage:
+            self.report.current = stage
+            self.report.error_in = Type.HUBBLE_READY if stage is Stage.HUBBLE else Type.CILIUM_READY
+            waiting_for = await self._stage(stage)
+            self.report.stages[stage] = StageReport(waiting_for)
+            if waiting_for:
+                return False
+        self.report.current = None
+        await self.engine.prune([item.key for item in self.picture.all_manifests], self.live, self.picture.discovery)
+        return True
+
+    async def _put_back(self) -> None:
+        """Correct what others changed, in all stages at once: a drift does not wait for the stages before it."""
+        tampered = [change for change in self.engine.changes(self.picture.all_manifests, self.live) if change.tampered]
+        for stage in Stage:
+            mine = [item for item in tampered if self.live.inventory[item.manifest.key].stage == stage.value]
+            if mine:
+                await self.engine.apply(stage.value, mine, self.live, self.picture.discovery)
+        if tampered:
+            self.report.drift = _drift_message(tampered)
+            self.events.append((Reason.DRIFT_CORRECTED, self.report.drift))
+
+    async def _stage(self, stage: Stage) -> str:
+        """Apply one stage and look at its gate: what it waits for, empty when it is healthy."""
+        manifests = self.picture.manifests[stage]
+        changes = self.engine.changes(manifests, self.live)
+        if stage is Stage.AGENTS:
+            waiting_for = await self._nodes(changes)
+            if waiting_for:
+                return waiting_for
+        if changes:
+            self.report.stages[stage] = StageReport(f"{len(changes)} objects are being applied")
+            await self.say()
+            await self.engine.apply(stage.value, changes, self.live, self.picture.discovery)
+            self.events.append((Reason.STAGE_APPLIED, f"Stage {stage.value}: {len(changes)} objects applied."))
+        return self._unhealthy(manifests) or (await self._missing_crd() if stage is Stage.OPERATOR else "")
+
+    async def _nodes(self, changes: Sequence[Change]) -> str:
+        """Tell the nodes what they should have; what the agents' DaemonSets have to wait for."""
+        picture = self.picture
+        wanted = picture.wanted_node
+        waiting_for = await sync_leaving(self.client, picture.nodes, picture.spec, wanted, self.owner)
+        if waiting_for and changes:
+            return waiting_for
+        await sync_scope(self.client, picture.nodes, picture.spec, wanted, self.owner)
+        return ""
+
+    def _unhealthy(self, manifests: Sequence[Manifest]) -> str:
+        """The first object of a stage that is not healthy, in words."""
+        healths = (health_of(self.live.objects.get(item.key), str(item.key)) for item in manifests)
+        return next((health.message for health in healths if not health.healthy), "")
+
+    async def _missing_crd(self) -> str:
+        """The first CRD of cilium-operator's that is not established yet, in words."""
+        for name in cilium_crds(self.picture.release):
+            health = health_of(await self.client.get(CRDS, name), f"CustomResourceDefinition {name}")
+            if not health.healthy:
+                return f"{health.message}; cilium-operator makes it when it starts"
+        return ""
+
+
+def _drift_message(changes: Sequence[Change]) -> str:
+    shown = "; ".join(change.why for change in changes[:3])
+    more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return f"Put back at {utc_now()}: {shown}{more}."

@@ -1,0 +1,88 @@
+"""Which nodes the chain is for, and how many of them have it."""
+
+import pytest
+
+from cnichain.api.chain import parse_spec
+from cnichain.plan.nodes import (
+    ChainNodeRecord,
+    NodeRecord,
+    chain_node,
+    chain_node_record,
+    count,
+    in_scope,
+    is_current,
+    node_spec,
+)
+
+SPEC = parse_spec({"cilium": {"version": "1.17.3"}})
+
+
+@pytest.mark.parametrize(
+    ("labels", "selector", "expected"),
+    [
+        ({}, {}, True),
+        ({"kubernetes.io/os": "linux"}, {}, True),
+        ({"kubernetes.io/os": "windows"}, {}, False),
+        ({"eks.amazonaws.com/compute-type": "fargate"}, {}, False),
+        ({"eks.amazonaws.com/compute-type": "auto"}, {}, False),
+        ({"eks.amazonaws.com/compute-type": "hybrid"}, {}, False),
+        ({"eks.amazonaws.com/compute-type": "ec2"}, {}, True),
+        ({"pool": "a"}, {"pool": "a"}, True),
+        ({"pool": "b"}, {"pool": "a"}, False),
+        ({}, {"pool": "a"}, False),
+    ],
+)
+def test_scope(labels: dict[str, str], selector: dict[str, str], expected: bool) -> None:
+    assert in_scope(NodeRecord("n", "u", labels), selector) is expected
+
+
+def report(name: str, **changes: object) -> ChainNodeRecord:
+    status = {
+        "state": "InSync",
+        "reason": "ChainVerified",
+        "observedGeneration": 3,
+        "conditions": [{"type": "Ready", "status": "True"}],
+    } | changes
+    return chain_node_record(
+        {
+            "metadata": {"name": name, "generation": 3, "ownerReferences": [{"kind": "Node", "uid": f"uid-{name}"}]},
+            "spec": {},
+            "status": status,
+        }
+    )
+
+
+def test_only_a_verified_report_about_this_spec_and_this_node_counts() -> None:
+    nodes = {name: NodeRecord(name, f"uid-{name}", {}) for name in ("good", "old", "bad", "silent", "reborn", "absent")}
+    reports = {
+        "good": report("good"),
+        "old": report("old", observedGeneration=2),
+        "bad": report("bad", state="Shadowed", reason="ConflistShadowed", conditions=[]),
+        "silent": report("silent", state="", conditions=[]),
+        "reborn": ChainNodeRecord("reborn", "uid-of-an-older-node", {}, 3, 3, "InSync", "ChainVerified", "", ready=True),
+    }
+    counts = count(nodes, 8, reports)
+    assert (counts.verified, counts.in_scope, counts.out_of_scope, counts.summary) == (1, 6, 2, "1/6")
+    assert counts.not_verified == [
+        "absent: no report from its agent yet",
+        "bad: Shadowed: ConflistShadowed",
+        "old: InSync: ChainVerified",
+        "reborn: no report from its agent yet",
+        "silent: no report from its agent yet",
+    ]
+
+
+def test_a_node_object_is_written_only_when_it_differs() -> None:
+    node = NodeRecord("a", "uid-a", {})
+    body = chain_node(node, node_spec(SPEC, {}), "default")
+    record = chain_node_record({**body, "metadata": {**body["metadata"], "generation": 1}})
+    assert is_current(record, body)
+    assert not is_current(None, body)
+    assert not is_current(record, chain_node(NodeRecord("a", "uid-of-a-new-node", {}), node_spec(SPEC, {}), "default"))
+    assert not is_current(record, chain_node(node, node_spec(SPEC, {"debug": {"enabled": True}}), "default"))
+
+
+def test_the_entry_follows_the_two_chart_values_that_cilium_writes_into_it() -> None:
+    entry = node_spec(SPEC, {"debug": {"enabled": True}, "cni": {"logFile": "/var/log/cni.log"}}).cilium
+    assert (entry.enable_debug, entry.log_file) == (True, "/var/log/cni.log")
+    assert node_spec(SPEC, {}).cilium.log_file == "/var/run/cilium/cilium-cni.log"
