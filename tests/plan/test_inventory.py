@@ -17,7 +17,7 @@ from cnichain.plan.inventory import (
 )
 
 KEY = ObjectKey("v1", "ConfigMap", "kube-system", "cilium-config")
-OURS = {"manager": "cnichain", "operation": "Apply", "fieldsV1": {"f:data": {"f:debug": {}, "f:mtu": {}}}}
+OURS: dict[str, object] = {"manager": "cnichain", "operation": "Apply", "fieldsV1": {"f:data": {"f:debug": {}, "f:mtu": {}}}}
 
 
 def live(*managers: dict[str, object], uid: str = "one") -> dict[str, object]:
@@ -32,19 +32,19 @@ def test_an_untouched_object_is_no_drift() -> None:
 
 
 def test_a_foreign_field_beside_ours_is_no_drift() -> None:
-    other = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:theirs": {}}}}
+    other: dict[str, object] = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:theirs": {}}}}
     assert drift(KEY, ENTRY, "sha256:m", live(OURS, other)) == ""
 
 
 def test_status_written_under_our_name_is_not_taken_for_our_fields() -> None:
-    status = {"manager": "cnichain", "operation": "Apply", "subresource": "status", "fieldsV1": {"f:status": {}}}
+    status: dict[str, object] = {"manager": "cnichain", "operation": "Apply", "subresource": "status", "fieldsV1": {"f:status": {}}}
     assert drift(KEY, ENTRY, "sha256:m", live(status, OURS)) == ""
 
 
 def test_a_field_taken_over_is_a_drift_that_names_who_did_it() -> None:
-    rest = {**OURS, "fieldsV1": {"f:data": {"f:debug": {}}}}
-    taken = {"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-02", "fieldsV1": {}}
-    old = {"manager": "helm", "operation": "Update", "time": "2026-01-01", "fieldsV1": {}}
+    rest: dict[str, object] = {**OURS, "fieldsV1": {"f:data": {"f:debug": {}}}}
+    taken: dict[str, object] = {"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-02", "fieldsV1": {}}
+    old: dict[str, object] = {"manager": "helm", "operation": "Update", "time": "2026-01-01", "fieldsV1": {}}
     assert drift(KEY, ENTRY, "sha256:m", live(rest, taken, old)) == f"{KEY} was changed by kubectl-edit"
 
 
@@ -58,9 +58,7 @@ def test_a_field_taken_over_is_a_drift_that_names_who_did_it() -> None:
         (ENTRY, "sha256:m", live(OURS, uid="two"), "was deleted and created anew"),
     ],
 )
-def test_each_cause_is_told_apart(
-    entry: Entry | None, desired: str, found: dict[str, object] | None, why: str
-) -> None:
+def test_each_cause_is_told_apart(entry: Entry | None, desired: str, found: dict[str, object] | None, why: str) -> None:
     assert why in drift(KEY, entry, desired, found)
 
 

@@ -59,7 +59,9 @@ def test_only_a_verified_report_about_this_spec_and_this_node_counts() -> None:
         "old": report("old", observedGeneration=2),
         "bad": report("bad", state="Shadowed", reason="ConflistShadowed", conditions=[]),
         "silent": report("silent", state="", conditions=[]),
-        "reborn": ChainNodeRecord("reborn", "uid-of-an-older-node", {}, 3, 3, "InSync", "ChainVerified", "", ready=True),
+        "reborn": ChainNodeRecord(
+            "reborn", "uid-of-an-older-node", {}, 3, 3, "InSync", "ChainVerified", "", ready=True
+        ),
     }
     counts = count(nodes, 8, reports)
     assert (counts.verified, counts.in_scope, counts.out_of_scope, counts.summary) == (1, 6, 2, "1/6")

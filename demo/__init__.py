@@ -1,0 +1,1 @@
+"""The demo: CNIChain doing its job on a local control plane."""

@@ -1,0 +1,93 @@
+"""The two things that the demo shows: a chain that becomes Ready, and a chain that follows its primary CNI."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from cnichain.api.names import CONFLIST_FILE
+from cnichain.dev.controlplane import ControlPlane
+from cnichain.dev.errors import DevError
+from cnichain.dev.nodefolder import write_aws_conflist
+from demo.charts import ROOT
+from demo.parts import Parts
+from demo.show import Screen
+
+READY_SECONDS = 180.0
+FOLLOW_SECONDS = 10.0
+LOOK_SECONDS = 0.25
+FAST_LOOK_SECONDS = 0.0005
+
+
+def adopt(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
+    """Apply examples/eks.yaml and show each step until the chain is Ready."""
+    screen.head("One YAML: kubectl apply -f examples/eks.yaml")
+    control_plane.run_kubectl("apply", f"--filename={ROOT / 'examples/eks.yaml'}")
+    deadline = time.monotonic() + READY_SECONDS
+    last = ""
+    while True:
+        status = _chain(control_plane).get("status") or {}
+        ready = _condition(status, "Ready")
+        nodes = (status.get("nodes") or {}).get("summary", "")
+        line = f"{ready.get('message', 'waiting for the operator')}" + (f" [nodes {nodes}]" if nodes else "")
+        if line != last:
+            screen.progress(line)
+            last = line
+        if ready.get("status") == "True":
+            break
+        if ended := parts.ended():
+            raise DevError(f"{ended} ended by itself; its log is in {parts.log_of('operator').parent}.")
+        if time.monotonic() > deadline:
+            raise DevError(f"not Ready within {READY_SECONDS:.0f} s. The operator's log: {parts.log_of('operator')}")
+        time.sleep(LOOK_SECONDS)
+    wait = control_plane.run_kubectl("wait", "--for=condition=Ready", "cnichain/default", "--timeout=10s")
+    screen.command("kubectl wait --for=condition=Ready cnichain/default", wait)
+    screen.command("kubectl get cnichain", control_plane.run_kubectl("get", "cnichain"))
+    screen.command("kubectl get cnichainnodes", control_plane.run_kubectl("get", "cnichainnodes"))
+    workloads = control_plane.run_kubectl("-n", "kube-system", "get", "daemonsets,deployments", "--no-headers")
+    screen.command("kubectl -n kube-system get daemonsets,deployments --no-headers", workloads)
+
+
+def follow_upgrade(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
+    """Rewrite 10-aws.conflist on each node as a VPC CNI upgrade did, and time until the chain has followed."""
+    screen.head("A VPC CNI upgrade rewrites 10-aws.conflist: egress-cni's mtu 9001 becomes a string")
+    screen.say("VPC CNI 1.12.5 to 1.12.6 did this (aws/amazon-vpc-cni-k8s#2364). Cilium itself")
+    screen.say("does not follow with cni.exclusive=false: new pods failed until it was restarted.")
+    for folder in parts.folders:
+        chained = folder.conf_dir / CONFLIST_FILE
+        if _egress_mtu(chained) != 9001:
+            raise DevError(f"{chained} does not hold the chain that was expected before the upgrade.")
+        began = time.perf_counter()
+        write_aws_conflist(folder.conf_dir, egress_mtu="9001")
+        while _egress_mtu(chained) != "9001":
+            if time.perf_counter() - began > FOLLOW_SECONDS:
+                raise DevError(f"{chained} did not follow within {FOLLOW_SECONDS:.0f} s.")
+            time.sleep(FAST_LOOK_SECONDS)
+        followed = (time.perf_counter() - began) * 1000
+        screen.good(f"{folder.root.name}: {CONFLIST_FILE} followed in {followed:.1f} ms")
+    deadline = time.monotonic() + FOLLOW_SECONDS
+    while sum(_drifts(control_plane)) < 2 * len(parts.folders):
+        if time.monotonic() > deadline:
+            raise DevError("the repairs did not appear in the status of the nodes.")
+        time.sleep(LOOK_SECONDS)
+    screen.command("kubectl get cnichainnodes", control_plane.run_kubectl("get", "cnichainnodes"))
+    screen.command("kubectl get cnichain", control_plane.run_kubectl("get", "cnichain"))
+
+
+def _chain(control_plane: ControlPlane) -> dict[str, Any]:
+    chain: dict[str, Any] = json.loads(control_plane.run_kubectl("get", "cnichain", "default", "--output=json"))
+    return chain
+
+
+def _condition(status: dict[str, Any], kind: str) -> dict[str, str]:
+    return next((item for item in status.get("conditions") or [] if item["type"] == kind), {})
+
+
+def _egress_mtu(conflist: Path) -> object:
+    plugins = json.loads(conflist.read_bytes())["plugins"]
+    return next(plugin["mtu"] for plugin in plugins if plugin["type"] == "egress-cni")
+
+
+def _drifts(control_plane: ControlPlane) -> list[int]:
+    items = json.loads(control_plane.run_kubectl("get", "cnichainnodes", "--output=json"))["items"]
+    return [(item.get("status") or {}).get("repairs", {}).get("total", 0) for item in items]

@@ -1,0 +1,60 @@
+"""Fixtures that all tests share: one local control plane for the session, with the CRDs in it."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cnichain.dev.controlplane import ControlPlane
+
+ROOT = Path(__file__).resolve().parent.parent
+KUBECTL_SECONDS = 60
+NODES = 3
+
+Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A real control plane with three EKS-like nodes on kwok, their folders, and the stand-ins."""
+    with ControlPlane.run(tmp_path_factory.mktemp("control-plane") / "cp", nodes=NODES, eks=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def crds_installed(control_plane: ControlPlane) -> ControlPlane:
+    """The same control plane with CNIChain's CRDs established and its namespace made."""
+    for folder in ("crds", "deploy/base/namespace.yaml"):
+        control_plane.run_kubectl("apply", "--server-side", "-f", str(ROOT / folder))
+    control_plane.run_kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=30s")
+    return control_plane
+
+
+@pytest.fixture(scope="session")
+def kubectl(crds_installed: ControlPlane) -> Kubectl:
+    """Run kubectl as administrator: `kubectl("get", "nodes", stdin="", check=True)`."""
+
+    def run(*arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [str(crds_installed.kubectl), f"--kubeconfig={crds_installed.kubeconfig}", *arguments]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=KUBECTL_SECONDS, check=False
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def chart_dir() -> Path:
+    """The folder of the official charts: CHART_DIR, else ../shared/charts."""
+    folder = Path(os.environ.get("CHART_DIR") or ROOT.parent / "shared" / "charts")
+    if not (folder / "cilium-1.17.3.tgz").is_file():
+        reason = f"no official charts in {folder}; name their folder with CHART_DIR"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder

@@ -1,0 +1,167 @@
+"""The operator as a process against a real control plane: started, watched, stopped, its log kept."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnichain.dev.controlplane import ControlPlane
+from cnichain.dev.nodefolder import NodeFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 150.0
+LOOK_SECONDS = 0.1
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+
+Object = dict[str, Any]
+
+
+@dataclass
+class Harness:
+    """A control plane of a test's own, and what tests do with it."""
+
+    control_plane: ControlPlane
+    work: Path
+    chart_dir: Path
+    logs: list[Path] = field(default_factory=list)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Standard output of kubectl; a failure fails the test with kubectl's words."""
+        return self.control_plane.run_kubectl(*arguments, stdin=stdin, timeout=60)
+
+    def get(self, *arguments: str) -> Object:
+        """An object, or a list of them, as JSON."""
+        found: Object = json.loads(self.kubectl("get", *arguments, "--output=json"))
+        return found
+
+    def exists(self, *arguments: str) -> bool:
+        """Whether an object is there."""
+        return bool(self.kubectl("get", *arguments, "--ignore-not-found", "--output=name").strip())
+
+    def apply_chain(self, spec: Object, name: str = "default") -> None:
+        """Apply a CNIChain as a user would."""
+        body = {"apiVersion": "cnichain.io/v1alpha1", "kind": "CNIChain", "metadata": {"name": name}, "spec": spec}
+        self.kubectl("apply", "--filename=-", stdin=json.dumps(body))
+
+    def delete_chain(self, name: str = "default") -> None:
+        """Delete a CNIChain and wait until it is gone."""
+        self.kubectl("delete", "cnichain", name, "--timeout=30s", "--ignore-not-found")
+
+    def conditions(self, name: str = "default") -> dict[str, Object]:
+        """The conditions of a CNIChain by type."""
+        status = self.get("cnichain", name).get("status") or {}
+        return {item["type"]: item for item in status.get("conditions") or []}
+
+    def reasons_of_events(self) -> set[str]:
+        """Reason codes of all events that the operator has posted."""
+        items = self.get("events", "--namespace=default")["items"]
+        return {item["reason"] for item in items if item["source"].get("component") == "cnichain-operator"}
+
+    def wait(self, what: str, check: Callable[[], object], seconds: float = READY_SECONDS) -> Any:
+        """The first true answer of `check`; fails the test with the story so far when there is none in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if found := check():
+                return found
+            if time.monotonic() > deadline:
+                said = json.dumps(self.get("cnichain"), indent=1)[-6000:]
+                logs = "\n".join(path.read_text(encoding="utf-8")[-6000:] for path in self.logs)
+                pytest.fail(f"not within {seconds:.0f} s: {what}\n--- CNIChains\n{said}\n--- operator\n{logs}")
+            time.sleep(LOOK_SECONDS)
+
+    def wait_reason(self, condition: str, reason: str, name: str = "default") -> Object:
+        """Wait until a condition has a reason; the condition."""
+        found: Object = self.wait(
+            f"{condition} with reason {reason}",
+            lambda: (
+                self.conditions(name).get(condition, {}).get("reason") == reason and self.conditions(name)[condition]
+            ),
+        )
+        return found
+
+    def wait_ready(self) -> Object:
+        """Wait until the chain is Ready; the condition."""
+        found: Object = self.wait("Ready is True", lambda: self._ready().get("status") == "True" and self._ready())
+        return found
+
+    def _ready(self) -> Object:
+        return self.conditions().get("Ready", {})
+
+    @contextmanager
+    def operator(self, **options: str) -> Iterator[Path]:
+        """The operator as a process; its log. Options override the usual ones, `helm="/x"` is `--helm=/x`."""
+        usual = {
+            "kubeconfig": str(self.control_plane.kubeconfig),
+            "helm": str(self.control_plane.toolbox.path("helm")),
+            "chart_dir": str(self.chart_dir),
+            "cache_dir": str(self.work / "cache"),
+        }
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in (usual | options).items()]
+        log = self.work / f"operator-{len(self.logs)}.log"
+        self.logs.append(log)
+        with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
+            yield log
+
+    @contextmanager
+    def agents(self) -> Iterator[list[NodeFolder]]:
+        """An agent per node; the folders of the nodes."""
+        folders = [NodeFolder(path) for path in sorted(self.control_plane.nodes_dir.iterdir())]
+        running: list[Any] = []
+        try:
+            for folder in folders:
+                command = [
+                    *(sys.executable, "-m", "cnichain.node"),
+                    f"--node-name={folder.root.name}",
+                    f"--cni-conf-dir={folder.conf_dir}",
+                    f"--cni-bin-dir={folder.bin_dir}",
+                    f"--state-dir={folder.state_dir}",
+                    f"--kubeconfig={self.control_plane.kubeconfig}",
+                    "--health-port=0",
+                ]
+                agent = self._process(command, self.work / f"agent-{folder.root.name}.log")
+                agent.__enter__()
+                running.append(agent)
+            yield folders
+        finally:
+            for agent in running:
+                agent.__exit__(None, None, None)
+
+    @contextmanager
+    def _process(self, command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+        with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+                try:
+                    process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    pytest.fail(f"{command[2]} did not stop within 20 s of SIGTERM; its log: {log.read_text()[-2000:]}")
+
+    def audited(self, start: int = 0) -> list[Object]:
+        """The operator's requests from line `start` of the audit log on."""
+        lines = self.control_plane.audit_log.read_text(encoding="utf-8").splitlines()[start:]
+        entries = [json.loads(line) for line in lines]
+        return [item for item in entries if item.get("userAgent", "").startswith("cnichain-operator")]
+
+    def audit_length(self) -> int:
+        """How many lines the audit log has."""
+        return len(self.control_plane.audit_log.read_text(encoding="utf-8").splitlines())
+
+
+@contextmanager
+def harness(work: Path, chart_dir: Path) -> Iterator[Harness]:
+    """A fresh control plane with three EKS-like nodes, the CRDs and the operator's namespace."""
+    with ControlPlane.run(work / "cp", nodes=3, eks=True) as control_plane:
+        for path in ("crds", "deploy/base/namespace.yaml"):
+            control_plane.run_kubectl("apply", "--server-side", f"--filename={ROOT / path}")
+        control_plane.run_kubectl("wait", "--for=condition=Established", f"--filename={ROOT / 'crds'}", "--timeout=30s")
+        yield Harness(control_plane, work, chart_dir)
