@@ -1,0 +1,40 @@
+"""HTTP questions to the servers of the control plane, with the standard library and a time limit each."""
+
+import http.client
+import ssl
+import urllib.parse
+from pathlib import Path
+
+TIMEOUT = 5.0
+
+
+def status(url: str, *, ca: Path | None = None, token: str = "") -> tuple[int, str]:
+    """Status code and body of a GET. OSError (also of TLS) or HTTPException when there is no answer."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.hostname is None:
+        raise ValueError(f"not a URL with a host: {url}")
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cafile=str(ca) if ca else None)
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
+    try:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", target, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode("utf-8", errors="replace")
+    finally:
+        connection.close()
+
+
+def why_not_ok(url: str, *, ca: Path | None = None, token: str = "") -> str | None:
+    """None when the answer is 200; else in a few words why not, for the message of a wait that ran out."""
+    try:
+        code, body = status(url, ca=ca, token=token)
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url}: {error}"
+    if code == 200:
+        return None
+    return f"{url} answered {code}: {body.strip()[:300]}"

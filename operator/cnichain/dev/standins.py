@@ -1,0 +1,188 @@
+"""Stand-ins for what the fake pods of kwok cannot do, as they run no program. Run as `python -m cnichain.dev.standins`.
+
+- For cilium-operator: once the Deployment kube-system/cilium-operator is available, Cilium's CRDs are registered, by
+  tools/cilium/crds (Cilium's own code). The real operator does so at each start; here it is done once per generation
+  of the Deployment, and again when the CRDs were removed.
+- For the install container of the cilium DaemonSet: once a node's pod with the label k8s-app=cilium is Running, an
+  executable `cilium-cni` is put into the bin folder of that node's folder. It is a placeholder, not the plugin.
+
+It only reads from the API itself, about twice a second: a look at the whole state each time, so nothing is missed.
+"""
+
+import argparse
+import base64
+import contextlib
+import http.client
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnichain.dev.errors import DevError
+from cnichain.dev.linux import die_with_parent
+from cnichain.dev.nodefolder import NodeFolder, write_placeholder
+from cnichain.dev.probe import status
+
+INTERVAL = 0.5
+MAX_BACKOFF = 10.0
+_NAMESPACE = "kube-system"
+_FIRST_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ciliumidentities.cilium.io"
+
+
+@dataclass(frozen=True)
+class Api:
+    """GET requests by the current context of a kubeconfig (a bearer token and an embedded CA, as ours has)."""
+
+    server: str
+    token: str
+    ca: Path
+
+    @staticmethod
+    def of(kubeconfig: Path, scratch: Path) -> "Api":
+        """Read the kubeconfig; the CA goes into a file in `scratch`. DevError when it is of another kind."""
+        try:
+            data = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+            context = next(item["context"] for item in data["contexts"] if item["name"] == data["current-context"])
+            cluster = next(item["cluster"] for item in data["clusters"] if item["name"] == context["cluster"])
+            user = next(item["user"] for item in data["users"] if item["name"] == context["user"])
+            ca = scratch / "ca.crt"
+            ca.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+            return Api(cluster["server"], user["token"], ca)
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, StopIteration) as error:
+            raise DevError(
+                f"{kubeconfig} cannot be used by the stand-ins ({error!r}). Give the kubeconfig that `cnichain dev up` "
+                "wrote: it has a token and the CA inside."
+            ) from error
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """The object at `path`, None when there is none. OSError or HTTPException when the API does not answer."""
+        code, body = status(self.server + path, ca=self.ca, token=self.token)
+        if code == 404:
+            return None
+        if code != 200:
+            raise http.client.HTTPException(f"GET {path} answered {code}: {body[:200]}")
+        answer: dict[str, Any] = json.loads(body)
+        return answer
+
+
+@dataclass
+class StandIns:
+    """One look after the other at the cluster.
+
+    registered: uid and generation of the cilium-operator that was served last. registering: cilium-crds, while it runs
+    (up to some 15 s, as Cilium waits for each CRD); it never holds up the other stand-in.
+    """
+
+    api: Api
+    kubeconfig: Path
+    nodes_dir: Path
+    cilium_crds: Path
+    registered: tuple[str, int] | None = None
+    registering: subprocess.Popen[bytes] | None = None
+
+    def look(self) -> None:
+        """See what is there and do what is due."""
+        self._for_cilium_install()
+        self._for_cilium_operator()
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self.registering is not None:
+            self.registering.kill()
+            self.registering.wait(timeout=10)
+
+    def _for_cilium_operator(self) -> None:
+        if self.registering is not None:
+            if self.registering.poll() is None:
+                return
+            code, self.registering = self.registering.returncode, None
+            if code != 0:
+                self.registered = None
+                raise DevError(f"registering Cilium's CRDs failed (exit code {code}); its words are above")
+            _say("stand-in for cilium-operator: registered Cilium's CRDs")
+        deployment = self.api.get(f"/apis/apps/v1/namespaces/{_NAMESPACE}/deployments/cilium-operator")
+        if deployment is None or not _is_available(deployment):
+            self.registered = None
+            return
+        run = (deployment["metadata"]["uid"], deployment["metadata"]["generation"])
+        if run == self.registered and self.api.get(_FIRST_CRD) is not None:
+            return
+        self.registered = run
+        self.registering = subprocess.Popen(
+            [str(self.cilium_crds), f"--kubeconfig={self.kubeconfig}"],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - safe: this process has one thread
+        )
+
+    def _for_cilium_install(self) -> None:
+        pods = self.api.get(f"/api/v1/namespaces/{_NAMESPACE}/pods?labelSelector=k8s-app%3Dcilium")
+        for pod in pods["items"] if pods else []:
+            node = pod["spec"].get("nodeName", "")
+            folder = NodeFolder(self.nodes_dir / node)
+            binary = folder.bin_dir / "cilium-cni"
+            running = pod.get("status", {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+            if node and running and folder.bin_dir.is_dir() and not binary.exists():
+                write_placeholder(binary)
+                _say(f"stand-in for cilium's install container: put cilium-cni on {node}")
+
+
+def _is_available(deployment: dict[str, Any]) -> bool:
+    conditions = deployment.get("status", {}).get("conditions", [])
+    current = deployment.get("status", {}).get("observedGeneration") == deployment["metadata"]["generation"]
+    return current and any(item["type"] == "Available" and item["status"] == "True" for item in conditions)
+
+
+def serve(stand_ins: StandIns, stop: threading.Event) -> None:
+    """Look again and again until `stop` is set; while the API is away, ever more seldom (0.5 to 10 s, with jitter)."""
+    failures = 0
+    while True:
+        try:
+            stand_ins.look()
+            failures = 0
+        except (OSError, http.client.HTTPException, ValueError, DevError) as error:
+            failures += 1
+            if failures == 1:  # once per outage
+                _say(f"cannot look at the cluster, trying on: {error}")
+        delay = min(INTERVAL * 2**failures, MAX_BACKOFF) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, no secret
+        if stop.wait(INTERVAL if failures == 0 else delay):
+            return
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kubeconfig", type=Path, required=True, help="as `cnichain dev up` writes it")
+    parser.add_argument("--nodes-dir", type=Path, required=True, help="a folder with one folder per node")
+    parser.add_argument(
+        "--cilium-crds", type=Path, required=True, help="the program cilium-crds of `cnichain dev tools`"
+    )
+    arguments = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with tempfile.TemporaryDirectory(prefix="cnichain-standins-") as scratch:
+        try:
+            api = Api.of(arguments.kubeconfig, Path(scratch))
+        except DevError as error:
+            _say(str(error))
+            return 1
+        with contextlib.closing(
+            StandIns(api, arguments.kubeconfig, arguments.nodes_dir, arguments.cilium_crds)
+        ) as stand_ins:
+            serve(stand_ins, stop)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
