@@ -6,14 +6,38 @@ Field names are snake_case here and camelCase on the wire; `to_wire` and the `fr
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar, dataclass_transform
-
-from annotated_types import Ge, MaxLen
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 
 from cnichain.api.primaries import PrimaryPlugin
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """A bound that the CRD states.
+
+    It becomes the constraint of the same name of annotated_types, which pydantic reads, only when the schema is made:
+    to import that package here would cost each node's agent 8 MB.
+    """
+
+    bound: int
+    __is_annotated_types_grouped_metadata__: ClassVar = True
+
+    def __iter__(self) -> Iterator[object]:
+        import annotated_types  # noqa: PLC0415 - see above
+
+        yield getattr(annotated_types, type(self).__name__)(self.bound)
+
+
+class Ge(_Limit):
+    """At least so much."""
+
+
+class MaxLen(_Limit):
+    """At most so many characters or entries."""
+
 
 Digest = Annotated[str, MaxLen(71)]
 """`sha256:` and 64 hex digits, or empty when there is nothing to digest."""

@@ -1,0 +1,167 @@
+"""The two threads that speak with the API server: one brings the spec in, one carries the status out.
+
+Neither is ever waited for by the guard. What the server does not take now is tried again with a capped, jittered
+backoff, and only the newest status counts.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cnichain.api.chainnode import NodeStatus, node_spec_from_wire, to_wire
+from cnichain.node.api_client import ApiClient, ApiError, ApiUnreachableError, Event
+from cnichain.node.log import log
+from cnichain.node.state import GivenSpec, StateDir
+from cnichain.node.timing import Backoff
+
+WATCH_SECONDS = 300
+"""A watch is asked to end after so long; keepalive finds a dead server much sooner."""
+
+
+class Reporter(threading.Thread):
+    """Sends the newest status to the object, as soon as there is an object, and only when it differs."""
+
+    def __init__(self, client: ApiClient) -> None:
+        super().__init__(name="reporter", daemon=True)
+        self._client = client
+        self._changed = threading.Condition()
+        self._wanted: dict[str, Any] | None = None
+        self._sent: Mapping[str, Any] | None = None
+        self._uid = ""
+        self._stopping = False
+        self._backoff = Backoff(1, 60)
+        self.reported = False
+        """Whether the server has the newest status."""
+
+    def publish(self, status: NodeStatus) -> None:
+        """Takes a status over; never blocks on the network."""
+        with self._changed:
+            self._wanted = to_wire(status)
+            self.reported = self._wanted == self._sent
+            self._changed.notify()
+
+    def object_seen(self, uid: str, status: Mapping[str, Any]) -> None:
+        """The object exists, with this status. What a new object says already is not sent again."""
+        with self._changed:
+            if uid != self._uid:
+                self._uid, self._sent = uid, status
+                self._backoff.reset()
+                self.reported = self._wanted == self._sent
+                self._changed.notify()
+
+    def object_gone(self) -> None:
+        """There is no object (any more) to report to."""
+        with self._changed:
+            self._uid, self._sent = "", None
+            self.reported = False
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Sends until `stop`."""
+        while (job := self._next()) is not None:
+            status, uid = job
+            try:
+                self._client.apply_status(status, uid)
+            except (ApiError, ApiUnreachableError) as error:
+                self._wait_after(error)
+                continue
+            self._backoff.reset()
+            with self._changed:
+                if uid == self._uid:
+                    self._sent = status
+                    self.reported = self._wanted == status
+
+    def _next(self) -> tuple[dict[str, Any], str] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or (self._uid and self._wanted not in (None, self._sent)))
+            return None if self._stopping or self._wanted is None else (self._wanted, self._uid)
+
+    def _wait_after(self, error: ApiError | ApiUnreachableError) -> None:
+        delay = self._backoff.delay()
+        if isinstance(error, ApiError):
+            delay = min(max(delay, error.retry_after), 60.0)
+        log.warning("The status was not taken", error=str(error), retryInSeconds=round(delay, 1))
+        with self._changed:
+            if isinstance(error, ApiError) and error.status in (404, 409):
+                self._uid, self._sent = "", None  # gone or made anew: the watch brings the one that counts
+            self._changed.wait_for(lambda: self._stopping, timeout=delay)
+
+
+class SpecWatcher(threading.Thread):
+    """Follows the node's one object, keeps each new spec on the node and gives it to the guard."""
+
+    def __init__(
+        self, client: ApiClient, reporter: Reporter, state: StateDir, give: Callable[[GivenSpec], None]
+    ) -> None:
+        super().__init__(name="watcher", daemon=True)
+        self._client, self._reporter, self._state, self._give = client, reporter, state, give
+        self._given: GivenSpec | None = None
+        self._stopping = threading.Event()
+        self._backoff = Backoff(1, 60)
+
+    def stop(self) -> None:
+        """Ends the thread, once the client's requests are closed."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Follows until `stop`."""
+        while not self._stopping.is_set():
+            try:
+                item, version = self._client.fetch()
+                self._take(item)
+                self._follow(version)
+            except ApiError as error:
+                self._wait_after(error, error.retry_after)  # 410 too: the version is too old, so all is fetched anew
+            except ApiUnreachableError as error:
+                self._wait_after(error, 0.0)
+
+    def _follow(self, version: str) -> None:
+        """One watch after the other, from where the last one ended."""
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            for event in self._client.watch(version, WATCH_SECONDS):
+                version = event.version or version
+                self._handle(event)
+                self._backoff.reset()
+            if time.monotonic() - started < 1:
+                raise ApiUnreachableError("the watch ended as soon as it had begun")
+
+    def _handle(self, event: Event) -> None:
+        if event.kind in ("ADDED", "MODIFIED"):
+            self._take(event.item)
+        elif event.kind == "DELETED":
+            self._take(None)
+
+    def _take(self, item: dict[str, Any] | None) -> None:
+        if item is None:
+            log.info("There is no CNIChainNode for this node; the last spec stays in force")
+            self._reporter.object_gone()
+            return
+        metadata, raw = item.get("metadata") or {}, item.get("spec")
+        if isinstance(raw, dict):
+            self._take_spec(raw, int(metadata.get("generation") or 0))
+        self._reporter.object_seen(str(metadata.get("uid") or ""), item.get("status") or {})
+
+    def _take_spec(self, raw: dict[str, Any], generation: int) -> None:
+        try:
+            given = GivenSpec(node_spec_from_wire(raw), generation)
+        except (ValueError, TypeError, AttributeError) as error:
+            message = "This agent does not understand the spec; the last one stays in force"
+            log.error(message, error=str(error), generation=generation)
+            return
+        if given != self._given:
+            self._given = given
+            self._state.save_spec(raw, generation)
+            self._give(given)
+
+    def _wait_after(self, error: Exception, at_least: float) -> None:
+        delay = min(max(self._backoff.delay(), at_least), 60.0)
+        if not self._stopping.is_set():
+            log.warning("The API is not followed", error=str(error), retryInSeconds=round(delay, 1))
+        self._stopping.wait(delay)

@@ -1,0 +1,74 @@
+"""The status of a CNIChainNode, from a decision and what was seen. Pure."""
+
+from dataclasses import dataclass, replace
+
+from cnichain.api.chainnode import Condition, NodeStatus
+from cnichain.node.conflist import CILIUM_CNI
+from cnichain.node.decide import Decision
+from cnichain.node.folder import Folder
+from cnichain.node.state import Memory
+
+_MAX_MESSAGE = 1024
+_MAX_PLUGINS = 64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the status is made of, besides the decision.
+
+    folder: None while it cannot be looked at. generation: of the spec acted on. conflist_file: our file's name.
+    note: something to add to each message (polling instead of inotify). version: of the agent.
+    """
+
+    folder: Folder | None
+    binaries: frozenset[str]
+    generation: int
+    conflist_file: str
+    note: str
+    version: str
+
+
+def build(decision: Decision, seen: Seen, memory: Memory) -> NodeStatus:
+    """The whole status. Equal input gives an equal status, so nothing is sent while nothing changes."""
+    effective = seen.folder.effective() if seen.folder else None
+    conflist = effective.conflist if effective else None
+    chained = seen.folder.get(seen.conflist_file) if seen.folder else None
+    plugins = list(conflist.types[:_MAX_PLUGINS]) if conflist else []
+    message = _short(f"{decision.message} {seen.note}".strip())
+    condition = Condition(
+        type="Ready",
+        status=memory.ready,
+        reason=decision.reason.value,
+        message=message,
+        last_transition_time=memory.ready_since,
+        observed_generation=seen.generation,
+    )
+    return NodeStatus(
+        observed_generation=seen.generation,
+        state=decision.state,
+        reason=decision.reason.value,
+        message=message,
+        effective_file=effective.shown if effective else "",
+        network=conflist.network[:255] if conflist else "",
+        plugins=plugins,
+        chain=_short(",".join(plugins)),
+        source_file=decision.source.file.shown if decision.source else "",
+        source_digest=decision.source.file.digest if decision.source else "",
+        result_digest=chained.digest if chained else "",
+        cilium="Installed" if CILIUM_CNI in seen.binaries else "Missing",
+        missing_binaries=list(decision.missing[:_MAX_PLUGINS]),
+        repairs=memory.repairs,
+        last_repair=memory.last_repair,
+        agent_version=seen.version,
+        conditions=[condition],
+    )
+
+
+def with_ready(memory: Memory, decision: Decision, now: str) -> Memory:
+    """The memory with the Ready condition's status; its time moves only when the status does. now: RFC 3339."""
+    ready = "True" if decision.verified else "False"
+    return memory if memory.ready == ready else replace(memory, ready=ready, ready_since=now)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 3]}..."

@@ -1,0 +1,230 @@
+"""Sample conflists written from the history of the primary CNIs, and a node made of real folders and a real agent."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
+from cnichain.node.folder import Folder, FolderFile, Kind, byte_order
+from cnichain.node.splice import cilium_entry
+
+SOURCE = "10-aws.conflist"
+CHAINED = "05-cilium.conflist"
+DEFAULT_ENTRY = cilium_entry(CiliumEntry(), "aws-cni")
+ALL_BINARIES = frozenset(
+    {
+        "aws-cni",
+        "egress-cni",
+        "egress-v4-cni",
+        "portmap",
+        "bandwidth",
+        "tuning",
+        "cilium-cni",
+        "istio-cni",
+        "linkerd-cni",
+    }
+)
+
+
+def _aws(version: str, *plugins: dict[str, Any]) -> bytes:
+    value = {"cniVersion": version, "name": "aws-cni", "disableCheck": True, "plugins": list(plugins)}
+    return json.dumps(value, indent=2).encode() + b"\n"
+
+
+def _aws_cni(**more: Any) -> dict[str, Any]:
+    log = {"pluginLogFile": "/var/log/aws-routed-eni/plugin.log", "pluginLogLevel": "DEBUG"}
+    return {"name": "aws-cni", "type": "aws-cni", "vethPrefix": "eni", "mtu": "9001", **log, **more}
+
+
+def _egress(kind: str, mtu: int | str) -> dict[str, Any]:
+    ranges = {"type": "host-local", "ranges": [[{"subnet": "fd00::ac:00/118"}]], "routes": [{"dst": "::/0"}]}
+    return {"name": kind, "type": kind, "mtu": mtu, "enabled": "false", "nodeIP": "", "ipam": ranges}
+
+
+_PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}
+_NEW = _aws_cni(podSGEnforcingMode="strict", capabilities={"io.kubernetes.cri.pod-annotations": True})
+
+HISTORY: dict[str, bytes] = {
+    "1.7.10": _aws("0.3.1", _aws_cni(), _PORTMAP),
+    "1.11.2": _aws("0.4.0", _aws_cni(), _egress("egress-v4-cni", 9001), _PORTMAP),
+    "1.12.6": _aws("0.4.0", _aws_cni(), _egress("egress-v4-cni", "9001"), _PORTMAP),
+    "1.13.0": _aws("0.4.0", _aws_cni(), _egress("egress-cni", "9001"), _PORTMAP),
+    "1.16.0": _aws("1.0.0", _aws_cni(), _egress("egress-cni", "9001"), _PORTMAP),
+    "1.16.2": _aws("0.4.0", _aws_cni(podSGEnforcingMode="strict"), _egress("egress-cni", "9001"), _PORTMAP),
+    "1.18.3": _aws("0.4.0", _aws_cni(mtu="8921"), _egress("egress-cni", "8921"), _PORTMAP),
+    "1.20.0": _aws("0.4.0", _NEW, _egress("egress-cni", "9001"), _PORTMAP),
+    "1.20.0+bandwidth": _aws(
+        "0.4.0",
+        _NEW,
+        _egress("egress-cni", "9001"),
+        _PORTMAP,
+        {"type": "bandwidth", "capabilities": {"bandwidth": True}},
+    ),
+    "1.20.0+tuning": _aws(
+        "0.4.0",
+        _NEW,
+        _egress("egress-cni", "9001"),
+        _PORTMAP,
+        {"type": "tuning", "sysctl": {"net.ipv6.conf.all.disable_ipv6": "1"}},
+    ),
+}
+"""VPC CNI version to the file of that version, in the shape that its releases have had."""
+
+NEWEST = HISTORY["1.20.0"]
+
+
+@pytest.fixture(params=HISTORY, ids=str)
+def any_aws(request: pytest.FixtureRequest) -> bytes:
+    """Each VPC CNI file in turn."""
+    return HISTORY[request.param]
+
+
+def with_tail(chained: bytes, *entries: dict[str, Any]) -> bytes:
+    """A chained conflist after further plugins were put behind cilium-cni, the way a mesh installer does it."""
+    value = json.loads(chained)
+    value["plugins"] += entries
+    return json.dumps(value, indent=2).encode()
+
+
+def folder_of(files: dict[str, bytes | Kind], children: dict[str, tuple[str, ...]] | None = None) -> Folder:
+    """A look at a folder that was never on a disk: name to content, or to the kind of a thing that is no file."""
+    entries = []
+    for name in byte_order(files):
+        value = files[name]
+        if isinstance(value, Kind):
+            entries.append(FolderFile(name, value, children=(children or {}).get(name, ())))
+        else:
+            entries.append(FolderFile(name, Kind.REGULAR, content=value))
+    return Folder("/etc/cni/net.d", (1, 1), tuple(entries))
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+    """Polls a condition up to a bound; fails with the words of `what`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:g} s: {what}")
+        time.sleep(0.005)
+
+
+def fill_disk(file: Path) -> None:
+    """Writes into a file until the file system is full."""
+    with file.open("wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(b"x" * 4096):
+            pass
+    assert os.statvfs(file).f_bavail == 0, "the file system is not full"
+
+
+class Node:
+    """Real folders that stand for a node's, and a real agent process on them, with an API server that is away."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.conf, self.bin, self.state = root / "cni" / "net.d", root / "bin", root / "state"
+        self.conf.mkdir(parents=True)
+        self.bin.mkdir()
+        self.kubeconfig = root / "kubeconfig"
+        self.kubeconfig.write_text(json.dumps(_nowhere()))
+        self.install(*ALL_BINARIES)
+        self.give_spec(NodeSpec())
+        self._agents: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def chained(self) -> Path:
+        return self.conf / CHAINED
+
+    @property
+    def source(self) -> Path:
+        return self.conf / SOURCE
+
+    def install(self, *names: str) -> None:
+        """Plugin binaries."""
+        for name in names:
+            (self.bin / name).write_text("#!/bin/sh\n")
+            (self.bin / name).chmod(0o755)
+
+    def give_spec(self, spec: NodeSpec, generation: int = 1) -> None:
+        """A spec that the agent kept when it last saw the API."""
+        self.state.mkdir(exist_ok=True)
+        (self.state / "spec.json").write_text(json.dumps({"generation": generation, "spec": to_wire(spec)}))
+
+    def replace(self, name: str, content: bytes) -> None:
+        """What aws-node does: a temporary file in the same folder, then a rename."""
+        temporary = self.conf / f"{name}.tmp"
+        temporary.write_bytes(content)
+        temporary.rename(self.conf / name)
+
+    def start(self, *arguments: str, under: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        """The agent; its log goes to agent.log."""
+        command = [*under, sys.executable, "-m", "cnichain.node", "--node-name", "node-1", *arguments]
+        command += ["--cni-conf-dir", str(self.conf), "--cni-bin-dir", str(self.bin), "--state-dir", str(self.state)]
+        with (self.root / "agent.log").open("ab") as log:
+            agent = subprocess.Popen([*command, "--kubeconfig", str(self.kubeconfig)], stderr=log)
+        self._agents.append(agent)
+        return agent
+
+    def log(self) -> list[dict[str, Any]]:
+        """The agent's log lines."""
+        path = self.root / "agent.log"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def said(self, **fields: object) -> bool:
+        """Whether some log line has these fields."""
+        return any(all(line.get(key) == value for key, value in fields.items()) for line in self.log())
+
+    def wait_said(self, **fields: object) -> None:
+        """Waits for such a log line."""
+        wait_until(lambda: self.said(**fields), f"a log line with {fields}; the log is {self.log()[-5:]}")
+
+    def wait_chained(self, content: bytes) -> None:
+        """Waits until the chained conflist has this content."""
+        wait_until(
+            lambda: self.chained.is_file() and self.chained.read_bytes() == content,
+            f"{self.chained} has the expected content; the log is {self.log()[-5:]}",
+        )
+
+    def names(self) -> list[str]:
+        """What is in the folder."""
+        return sorted(path.name for path in self.conf.iterdir())
+
+    def snapshot(self) -> dict[str, tuple[bytes, int, int]]:
+        """Content, inode and mode of each file in the folder."""
+        states = {path.name: path.stat() for path in self.conf.iterdir()}
+        return {
+            name: ((self.conf / name).read_bytes(), s.st_ino, stat.S_IMODE(s.st_mode)) for name, s in states.items()
+        }
+
+    def end(self) -> None:
+        """No agent is left behind."""
+        for agent in self._agents:
+            if agent.poll() is None:
+                os.kill(agent.pid, signal.SIGKILL)
+            agent.wait(timeout=10)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A node without files, with all binaries and a kept default spec."""
+    node = Node(tmp_path)
+    yield node
+    node.end()
+
+
+def _nowhere() -> dict[str, Any]:
+    """A kubeconfig for a port that nobody listens on."""
+    return {
+        "current-context": "nowhere",
+        "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": "nobody"}}],
+        "clusters": [{"name": "nowhere", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "nobody", "user": {"token": "unused"}}],
+    }

@@ -1,0 +1,184 @@
+"""The agent against a real API server: the spec comes in, the status goes out, and an outage stops neither repair."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.node.conftest import CHAINED, DEFAULT_ENTRY, HISTORY, NEWEST, SOURCE, Node, wait_until
+
+from cnichain.node.conflist import parse
+from cnichain.node.splice import derive
+
+pytestmark = pytest.mark.controlplane
+
+NAME = "node-1"
+GOOD = derive(parse(NEWEST), DEFAULT_ENTRY)
+Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Proxy:
+    """Passes connections on to the API server; `cut` ends them all and takes no more until `mend`."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target, self._is_cut, self._closed = target, False, False
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(0.05)
+        self.url = f"https://127.0.0.1:{self._server.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def cut(self) -> None:
+        self._is_cut = True
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def close(self) -> None:
+        self._closed = True
+        self._thread.join(timeout=10)
+        self._drop()
+        self._server.close()
+
+    def _serve(self) -> None:
+        while not self._closed:
+            if self._is_cut:
+                self._drop()
+            self._pass_on()
+            try:
+                client, _ = self._server.accept()
+            except TimeoutError:
+                continue
+            if self._is_cut:
+                client.close()
+            else:
+                self._pairs.append((client, socket.create_connection(self._target, timeout=5)))
+
+    def _pass_on(self) -> None:
+        ways = {a: b for pair in self._pairs for a, b in (pair, pair[::-1])}
+        for source in select.select(list(ways), [], [], 0)[0] if ways else []:
+            try:
+                ways[source].sendall(source.recv(65536))
+            except OSError:
+                continue  # one side is gone; `_drop` closes both in the end
+
+    def _drop(self) -> None:
+        for one in [end for pair in self._pairs for end in pair]:
+            one.close()
+        self._pairs.clear()
+
+
+@pytest.fixture
+def proxy(control_plane: Any) -> Iterator[Proxy]:
+    host, port = control_plane.server.removeprefix("https://").split(":")
+    proxy = Proxy((host, int(port)))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def cluster(control_plane: Any, crds_installed: object, node: Node) -> Iterator[Kubectl]:
+    """kubectl on a cluster without a CNIChainNode for the node, which knows no spec and has the primary's file."""
+    node.kubeconfig.write_bytes(Path(control_plane.kubeconfig).read_bytes())
+    (node.state / "spec.json").unlink()
+    node.source.write_bytes(NEWEST)
+
+    def kubectl(*arguments: str, text: str = "") -> "subprocess.CompletedProcess[str]":
+        command = [str(control_plane.kubectl), "--kubeconfig", str(control_plane.kubeconfig), *arguments]
+        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=True)
+
+    yield kubectl
+    kubectl("delete", "cnichainnode", NAME, "--ignore-not-found")
+
+
+def _apply(kubectl: Kubectl, **spec: Any) -> None:
+    item = {"apiVersion": "cnichain.io/v1alpha1", "kind": "CNIChainNode", "metadata": {"name": NAME}, "spec": spec}
+    kubectl("apply", "-f", "-", text=json.dumps(item))
+
+
+def _get(kubectl: Kubectl) -> dict[str, Any]:
+    item: dict[str, Any] = json.loads(kubectl("get", "cnichainnode", NAME, "-o", "json").stdout)
+    return item
+
+
+def _wait_state(kubectl: Kubectl, node: Node, state: str) -> dict[str, Any]:
+    def reported() -> bool:
+        return bool(_get(kubectl).get("status", {}).get("state") == state)
+
+    wait_until(reported, f"the state {state} in the API; the agent's log is {node.log()[-5:]}")
+    return _get(kubectl)
+
+
+def test_the_spec_comes_in_and_the_status_goes_out(cluster: Kubectl, node: Node) -> None:
+    node.start()
+    node.wait_said(reason="NodeSpecMissing")
+    assert node.names() == [SOURCE], "a file was changed without a spec"
+    _apply(cluster, primary="aws-vpc-cni")
+    status = _wait_state(cluster, node, "InSync")["status"]
+    assert node.chained.read_bytes() == GOOD
+    assert status["effectiveFile"] == CHAINED
+    assert status["chain"] == "aws-cni,egress-cni,portmap,cilium-cni"
+    assert status["repairs"] == {"total": 1, "byCause": {"Publish": 1}}
+    assert [(item["type"], item["status"]) for item in status["conditions"]] == [("Ready", "True")]
+    _apply(cluster, primary="aws-vpc-cni", frozen=True)
+    frozen = _wait_state(cluster, node, "Frozen")
+    assert frozen["status"]["observedGeneration"] == frozen["metadata"]["generation"] == 2
+    since = frozen["status"]["conditions"][0]["lastTransitionTime"]
+    assert since == status["conditions"][0]["lastTransitionTime"], "still Ready, yet the time of the condition moved"
+
+
+def test_a_steady_node_writes_nothing_not_even_after_a_restart(
+    cluster: Kubectl, control_plane: Any, node: Node
+) -> None:
+    def writes() -> int:
+        lines = [json.loads(line) for line in Path(control_plane.audit_log).read_text().splitlines()]
+        return sum(line["verb"] == "patch" and line["userAgent"] == "cnichain-agent" for line in lines)
+
+    _apply(cluster, primary="aws-vpc-cni")
+    agent = node.start()
+    _wait_state(cluster, node, "InSync")
+    wait_until(writes, "the audit log has the first report")
+    before = writes()
+    for _ in range(3):
+        os.utime(node.source)  # an event, a look, and nothing to say
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(timeout=10) == 0
+    node.start("--poll-seconds", "0.1")
+    wait_until(lambda: sum(line.get("state") == "InSync" and "reason" in line for line in node.log()) == 2, "verified")
+    _apply(cluster, primary="aws-vpc-cni", frozen=True)
+    _wait_state(cluster, node, "Frozen")
+    wait_until(lambda: writes() > before, "the audit log has the report of the frozen node")
+    assert writes() == before + 1, "a status was written although nothing had changed"
+
+
+def test_repairs_go_on_while_the_api_is_away_and_are_told_later(cluster: Kubectl, node: Node, proxy: Proxy) -> None:
+    _apply(cluster, primary="aws-vpc-cni")
+    node.start("--api-server", proxy.url)
+    _wait_state(cluster, node, "InSync")
+    proxy.cut()
+    wait_until(lambda: any("does not answer" in str(line.get("error")) for line in node.log()), "the outage is noticed")
+    node.replace(SOURCE, HISTORY["1.18.3"])
+    node.wait_chained(derive(parse(HISTORY["1.18.3"]), DEFAULT_ENTRY))
+    _apply(cluster, primary="aws-vpc-cni", frozen=True)
+    proxy.mend()
+    status = _wait_state(cluster, node, "Frozen")["status"]
+    assert status["repairs"]["byCause"] == {"Publish": 1, "DriftSource": 1}
+
+
+def test_a_recreated_object_gets_its_status_again(cluster: Kubectl, node: Node) -> None:
+    _apply(cluster, primary="aws-vpc-cni")
+    node.start()
+    _wait_state(cluster, node, "InSync")
+    cluster("delete", "cnichainnode", NAME)
+    node.chained.unlink()
+    node.wait_chained(GOOD)  # guarding goes on with the last spec
+    _apply(cluster, primary="aws-vpc-cni")
+    assert _wait_state(cluster, node, "InSync")["status"]["repairs"]["total"] == 2
