@@ -1,0 +1,33 @@
+"""What spec may ask for and this release does not do: refused by name, never silently left out. Pure."""
+
+from cnichain.api.chain import CNIChainSpec, DeletionPolicy, ExportProfile, PolicyEngine, UnmanagedAction
+from cnichain.api.chainnode import OnCiliumDown, Writer
+from cnichain.api.errors import ChainError
+from cnichain.api.primaries import PrimaryPlugin
+from cnichain.api.reasons import Reason
+
+
+def check_available(spec: CNIChainSpec) -> None:
+    """Raises ChainError(FeatureNotAvailable) that names every field which asks for what this release lacks."""
+    wanted = [
+        (spec.primary.plugin is not PrimaryPlugin.AWS_VPC_CNI, f"spec.primary.plugin={spec.primary.plugin.value}"),
+        (spec.calico.enabled, "spec.calico.enabled=true"),
+        (spec.policy_engine is not PolicyEngine.CILIUM, f"spec.policyEngine={spec.policy_engine.value}"),
+        (spec.conflist.writer is not Writer.CILIUM, f"spec.conflist.writer={spec.conflist.writer.value}"),
+        (
+            spec.conflist.on_cilium_down is not OnCiliumDown.CLOSED,
+            f"spec.conflist.onCiliumDown={spec.conflist.on_cilium_down.value}",
+        ),
+        (
+            spec.unmanaged_pods.action is not UnmanagedAction.REPORT,
+            f"spec.unmanagedPods.action={spec.unmanaged_pods.action.value}",
+        ),
+        (spec.deletion_policy is not DeletionPolicy.RETAIN, f"spec.deletionPolicy={spec.deletion_policy.value}"),
+        (
+            spec.hubble.export.profile is not ExportProfile.OFF,
+            f"spec.hubble.export.profile={spec.hubble.export.profile.value}",
+        ),
+    ]
+    refused = [field for asked, field in wanted if asked]
+    if refused:
+        raise ChainError(Reason.FEATURE_NOT_AVAILABLE, f"not available in this release: {', '.join(refused)}.")

@@ -1,0 +1,65 @@
+"""From spec to manifests: values, chart, helm, checks, placement, stages. The same input gives the same bytes.
+
+Certificates are apart (`render.certs`): they depend on what is in the cluster.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnichain.api.chain import CNIChainSpec
+from cnichain.catalogue.model import CiliumRelease
+from cnichain.preflight.facts import ClusterFacts
+from cnichain.render.available import check_available
+from cnichain.render.charts import ChartStore
+from cnichain.render.helm import template
+from cnichain.render.manifests import Manifest, parse, without_chart_label
+from cnichain.render.placement import place
+from cnichain.render.stages import Stage, by_stage
+from cnichain.render.values import build_values, cluster_name, values_digest
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A render of the Cilium chart.
+
+    stages: every stage, its objects in order of application. values: what the chart was rendered with. chart_digest:
+    `sha256:` of the archive. chart_source: `official` or `stand-in`. cluster_name: for Hubble's certificates.
+    """
+
+    stages: Mapping[Stage, tuple[Manifest, ...]]
+    values: Mapping[str, Any]
+    values_digest: str
+    chart_digest: str
+    chart_source: str
+    cluster_name: str
+
+
+async def render_cilium(
+    spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts, *, charts: ChartStore, helm: Path | str
+) -> Rendered:
+    """The objects of Cilium and Hubble for a spec.
+
+    Raises ChainError: FeatureNotAvailable, ReservedValue, Chart..., Helm... or RenderInvalid, in that order of steps.
+    """
+    check_available(spec)
+    values = build_values(spec, release, facts)
+    chart = await charts.fetch(release)
+    text = await template(helm, chart, values, kube_version=facts.kubernetes_version, api_versions=facts.api_versions)
+    # A tenth of a second of YAML: too long for the event loop.
+    manifests = await asyncio.to_thread(post_render, text, spec.nodes.selector)
+    return Rendered(
+        stages=by_stage(manifests),
+        values=values,
+        values_digest=values_digest(values),
+        chart_digest=f"sha256:{release.chart_sha256}",
+        chart_source=release.source,
+        cluster_name=cluster_name(values),
+    )
+
+
+def post_render(text: str, selector: Mapping[str, str]) -> list[Manifest]:
+    """The objects of helm's output as they go to the cluster, but for the owner label. Pure."""
+    return [place(without_chart_label(item), selector) for item in parse(text)]

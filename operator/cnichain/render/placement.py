@@ -1,0 +1,64 @@
+"""Pods of the chain stay on nodes that the chain is for. Pure.
+
+The chart's DaemonSets tolerate every taint, so without a node affinity they land on Fargate, Auto Mode and hybrid
+nodes, where a CNI cannot be chained (AWS user guide, "Alternate CNI plugins for Amazon EKS clusters").
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from cnichain.render.manifests import Manifest
+
+COMPUTE_TYPE_LABEL = "eks.amazonaws.com/compute-type"
+OUT_OF_SCOPE_COMPUTE_TYPES = ("auto", "fargate", "hybrid")
+OS_LABEL = "kubernetes.io/os"
+AGENT_DAEMON_SETS = ("cilium", "cilium-envoy")
+"""DaemonSets that run on the nodes in scope and nowhere else."""
+
+Expression = dict[str, Any]
+
+
+def place(item: Manifest, selector: Mapping[str, str]) -> Manifest:
+    """A DaemonSet with the node affinity that keeps it where it belongs; any other manifest as it is.
+
+    selector: spec.nodes.selector, which holds for Cilium's own DaemonSets.
+    """
+    if item.kind != "DaemonSet":
+        return item
+    body = copy.deepcopy(item.body)
+    pod = body["spec"]["template"]["spec"]
+    wanted = [_expression(COMPUTE_TYPE_LABEL, "NotIn", *OUT_OF_SCOPE_COMPUTE_TYPES)]
+    if OS_LABEL not in (pod.get("nodeSelector") or {}):
+        wanted.append(_expression(OS_LABEL, "In", "linux"))
+    if item.name in AGENT_DAEMON_SETS:
+        wanted += [_expression(key, "In", value) for key, value in sorted(selector.items())]
+    pod["affinity"] = with_node_affinity(pod.get("affinity"), wanted)
+    return Manifest(item.api_version, item.kind, item.namespace, item.name, body)
+
+
+def with_node_affinity(affinity: Mapping[str, Any] | None, wanted: list[Expression]) -> dict[str, Any]:
+    """An affinity that also requires every wanted expression; the same again when it requires them already.
+
+    Terms are alternatives, so each of them gets the expressions. A term without any condition matches no node by
+    definition and stays so: with an expression it would begin to match.
+    """
+    result = copy.deepcopy(dict(affinity or {}))
+    node = result["nodeAffinity"] = dict(result.get("nodeAffinity") or {})
+    required = dict(node.get("requiredDuringSchedulingIgnoredDuringExecution") or {})
+    terms = [dict(term or {}) for term in required.get("nodeSelectorTerms") or []]
+    node["requiredDuringSchedulingIgnoredDuringExecution"] = required
+    required["nodeSelectorTerms"] = [_narrow(term, wanted) for term in terms] or [{"matchExpressions": wanted}]
+    return result
+
+
+def _narrow(term: dict[str, Any], wanted: list[Expression]) -> dict[str, Any]:
+    expressions = list(term.get("matchExpressions") or [])
+    if not expressions and not term.get("matchFields"):
+        return term
+    missing = [expression for expression in wanted if expression not in expressions]
+    return {**term, "matchExpressions": expressions + missing}
+
+
+def _expression(key: str, operator: str, *values: str) -> Expression:
+    return {"key": key, "operator": operator, "values": list(values)}

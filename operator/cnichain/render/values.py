@@ -1,0 +1,128 @@
+"""Values of the Cilium chart from spec: curated for the chain, the user's merged on top. Pure.
+
+Never on top of what was there before: the whole set is made anew from spec each time.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cnichain.api.chain import CNIChainSpec
+from cnichain.api.errors import ChainError
+from cnichain.api.primaries import PROFILES
+from cnichain.api.reasons import Reason
+from cnichain.catalogue.model import CiliumRelease, parse_version
+from cnichain.preflight.facts import ClusterFacts
+from cnichain.render.manifests import canonical_digest
+from cnichain.render.reserved import RESERVED, reserved_in, violations
+
+__all__ = ["RESERVED", "build_values", "cluster_name", "deep_merge", "reserved_in", "values_digest"]
+
+SERVER_SECRET = "hubble-server-certs"  # noqa: S105 - the name of a Secret
+RELAY_CLIENT_SECRET = "hubble-relay-client-certs"  # noqa: S105 - the name of a Secret
+DEFAULT_CLUSTER_NAME = "default"
+"""The chart's own default of `cluster.name`."""
+LOST_CHARACTERS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+"""helm's `toYaml` answers nothing at all for a mapping that holds one of these (or a space in its place), so that
+annotations, tolerations or variables would be missing without any error."""
+
+
+def build_values(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) -> dict[str, Any]:
+    """The values that the chart is rendered with.
+
+    Raises ChainError: ReservedValue that names every key of spec.cilium.values that is not the user's to set, and why;
+    SpecInvalid when a text in them has a character that helm would lose.
+    """
+    wrong = violations(spec.cilium.values)
+    if wrong:
+        shown = "; ".join(f"{path} ({why})" for path, why in wrong.items())
+        raise ChainError(Reason.RESERVED_VALUE, f"spec.cilium.values sets what the operator owns: {shown}.")
+    lost = sorted(_with_lost_characters(spec.cilium.values, "spec.cilium.values"))
+    if lost:
+        raise ChainError(
+            Reason.SPEC_INVALID, f"helm cannot carry the control character in {', '.join(lost[:5])}; take it out."
+        )
+    return deep_merge(_curated(spec, release, facts), spec.cilium.values)
+
+
+def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, mapping by mapping; everything else, lists too, is replaced as a whole.
+
+    An explicit null stays: helm reads it as "take the chart's own default away".
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, Mapping):
+            merged[key] = deep_merge(below if isinstance(below, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def values_digest(values: Mapping[str, Any]) -> str:
+    """`sha256:` digest of values, the same for the same content in any order."""
+    return canonical_digest(values)
+
+
+def cluster_name(values: Mapping[str, Any]) -> str:
+    """`cluster.name`, which Hubble's certificates carry."""
+    cluster = values.get("cluster")
+    name = cluster.get("name") if isinstance(cluster, Mapping) else None
+    return str(name or DEFAULT_CLUSTER_NAME)
+
+
+def _with_lost_characters(value: Any, path: str) -> Iterator[str]:
+    """Where in values a key or a text has a character that helm would lose."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            below = f"{path}.{str(key).encode('unicode_escape').decode()}"
+            if LOST_CHARACTERS.search(str(key)):
+                yield below
+            yield from _with_lost_characters(inner, below)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _with_lost_characters(inner, f"{path}[{number}]")
+    elif isinstance(value, str) and LOST_CHARACTERS.search(value):
+        yield path
+
+
+def _curated(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) -> dict[str, Any]:
+    """What the chain needs, after upstream's guide for AWS VPC CNI chaining."""
+    cni: dict[str, Any] = {
+        "chainingMode": PROFILES[spec.primary.plugin].chaining_mode,
+        "exclusive": False,
+        "uninstall": False,
+    }
+    if (parse_version(release.version) or (0, 0, 0)) >= (1, 18, 0):
+        cni["iptablesRemoveAWSRules"] = False
+    return {
+        "cni": cni,
+        "routingMode": "native",
+        "enableIPv4Masquerade": False,
+        "enableIPv6Masquerade": False,
+        # Without these a change of the configuration reaches no running pod.
+        "rollOutCiliumPods": True,
+        "envoy": {"rollOutPods": True},
+        "operator": {
+            # Two replicas on one node never become ready: they need a host port each.
+            "replicas": min(2, max(1, facts.nodes_in_scope)),
+            "rollOutPods": True,
+            "unmanagedPodWatcher": {"restart": False},
+        },
+        "hubble": _hubble(spec),
+    }
+
+
+def _hubble(spec: CNIChainSpec) -> dict[str, Any]:
+    return {
+        "enabled": True,
+        "metrics": {"enabled": [metric.value for metric in spec.hubble.metrics]},
+        "tls": {"enabled": True, "auto": {"enabled": False}, "server": {"existingSecret": SERVER_SECRET}},
+        "relay": {
+            "enabled": spec.hubble.relay.enabled,
+            "rollOutPods": True,
+            "tls": {"client": {"existingSecret": RELAY_CLIENT_SECRET}, "server": {"enabled": False}},
+        },
+        "ui": {"enabled": spec.hubble.ui.enabled, "rollOutPods": True},
+    }

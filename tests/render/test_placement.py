@@ -1,0 +1,106 @@
+"""Node affinity: DaemonSets stay off nodes that the chain is not for."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnichain.render.manifests import manifest
+from cnichain.render.placement import place, with_node_affinity
+
+COMPUTE = {"key": "eks.amazonaws.com/compute-type", "operator": "NotIn", "values": ["auto", "fargate", "hybrid"]}
+LINUX = {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}
+ZONE = {"key": "zone", "operator": "In", "values": ["a"]}
+EXPRESSIONS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "key": st.sampled_from(["zone", "pool"]),
+            "operator": st.just("In"),
+            "values": st.lists(st.just("a"), max_size=2),
+        }
+    ),
+    max_size=3,
+)
+TERMS = st.fixed_dictionaries({}, optional={"matchExpressions": EXPRESSIONS, "matchFields": EXPRESSIONS})
+AFFINITIES = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "podAntiAffinity": st.just({"required": []}),
+        "nodeAffinity": st.fixed_dictionaries(
+            {},
+            optional={
+                "requiredDuringSchedulingIgnoredDuringExecution": st.fixed_dictionaries(
+                    {"nodeSelectorTerms": st.lists(TERMS, max_size=3)}
+                ),
+                "preferredDuringSchedulingIgnoredDuringExecution": st.just([{"weight": 1}]),
+            },
+        ),
+    },
+)
+
+
+def daemon_set(name: str = "cilium", kind: str = "DaemonSet", **pod: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": {"template": {"spec": pod}},
+    }
+
+
+def terms(affinity: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    return found
+
+
+def placed(body: dict[str, Any], **selector: str) -> list[dict[str, Any]]:
+    return terms(place(manifest(body), selector).body["spec"]["template"]["spec"]["affinity"])
+
+
+@given(AFFINITIES)
+def test_doing_it_twice_is_doing_it_once(affinity: dict[str, Any] | None) -> None:
+    once = with_node_affinity(affinity, [COMPUTE, LINUX])
+    assert with_node_affinity(once, [COMPUTE, LINUX]) == once
+
+
+@given(AFFINITIES)
+def test_every_alternative_is_narrowed_and_nothing_is_lost(affinity: dict[str, Any] | None) -> None:
+    result = with_node_affinity(affinity, [COMPUTE, LINUX])
+    before = (affinity or {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", {})
+    old = before.get("nodeSelectorTerms", [])
+    for was, now in zip(old, terms(result), strict=False):
+        if was.get("matchExpressions") or was.get("matchFields"):
+            assert [*(was.get("matchExpressions") or [])] == now["matchExpressions"][
+                : len(was.get("matchExpressions", []))
+            ]
+            assert COMPUTE in now["matchExpressions"]
+            assert LINUX in now["matchExpressions"]
+        else:
+            assert now == was, "a term that matches no node began to match"
+    if not old:
+        assert terms(result) == [{"matchExpressions": [COMPUTE, LINUX]}]
+    assert (affinity or {}).get("podAntiAffinity") == result.get("podAntiAffinity")
+
+
+def test_a_daemon_set_without_affinity_gets_one() -> None:
+    assert placed(daemon_set()) == [{"matchExpressions": [COMPUTE, LINUX]}]
+
+
+def test_the_operating_system_is_not_asked_for_twice() -> None:
+    assert placed(daemon_set(nodeSelector={"kubernetes.io/os": "linux"})) == [{"matchExpressions": [COMPUTE]}]
+
+
+def test_the_selector_holds_for_the_agents_alone() -> None:
+    node_selector = {"kubernetes.io/os": "linux"}
+    for name in ("cilium", "cilium-envoy"):
+        assert placed(daemon_set(name, nodeSelector=node_selector), zone="a") == [{"matchExpressions": [COMPUTE, ZONE]}]
+    assert placed(daemon_set("spire-agent", nodeSelector=node_selector), zone="a") == [{"matchExpressions": [COMPUTE]}]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_other_kinds_are_left_alone(kind: str) -> None:
+    body = daemon_set(kind=kind)
+    assert place(manifest(body), {"zone": "a"}).body == body
