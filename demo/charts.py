@@ -31,9 +31,16 @@ class Charts:
     said: str
 
 
-def find_charts(version: str, work: Path) -> Charts:
-    """The charts for a Cilium version. Raises FileNotFoundError when CHART_DIR names a folder without the chart."""
+def find_charts(version: str, work: Path, *, stand_in: bool = False) -> Charts:
+    """The charts for a Cilium version; stand_in: do not look for the official one.
+
+    Raises FileNotFoundError when CHART_DIR names a folder without the chart.
+    """
     archive = f"cilium-{version}.tgz"
+    if stand_in:
+        return Charts(
+            work, pack_stand_in(version, work), "A STAND-IN CHART from demo/chart, as asked. It is not Cilium."
+        )
     if named := os.environ.get("CHART_DIR"):
         if not (Path(named) / archive).is_file():
             raise FileNotFoundError(f"CHART_DIR is {named}, but there is no {archive} in it.")
@@ -43,12 +50,8 @@ def find_charts(version: str, work: Path) -> Charts:
         return Charts(beside, None, "the official chart from ../shared/charts")
     if _reachable(OFFICIAL_CHART_REPOSITORY + archive):
         return Charts(None, None, f"the official chart from {OFFICIAL_CHART_REPOSITORY}")
-    catalogue = pack_stand_in(version, work)
-    return Charts(
-        work,
-        catalogue,
-        "A STAND-IN CHART from demo/chart: no official chart could be reached. What runs is not Cilium.",
-    )
+    said = "A STAND-IN CHART from demo/chart: no official chart could be reached. What runs is not Cilium."
+    return Charts(work, pack_stand_in(version, work), said)
 
 
 def _reachable(url: str) -> bool:
@@ -77,7 +80,13 @@ def pack_stand_in(version: str, work: Path) -> Path:
             tar.addfile(member, io.BytesIO(text.encode()))
     work.mkdir(parents=True, exist_ok=True)
     (work / f"cilium-{version}.tgz").write_bytes(data.getvalue())
-    entry = {"version": version, "chartSha256": hashlib.sha256(data.getvalue()).hexdigest(), "source": "stand-in"}
+    entry = {
+        "version": version,
+        "source": "stand-in",
+        "chartSha256": hashlib.sha256(data.getvalue()).hexdigest(),
+        "kubernetes": {"min": "1.29", "max": "1.36"},
+        "kernel": "5.4",
+    }
     catalogue = work / "catalogue.yaml"
     catalogue.write_text(yaml.safe_dump({"cilium": [entry]}), encoding="utf-8")
     return catalogue

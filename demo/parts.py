@@ -18,7 +18,7 @@ class Parts:
     """Operator and agents of one control plane; their logs are in its folder."""
 
     control_plane: ControlPlane
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def folders(self) -> list[NodeFolder]:
@@ -56,19 +56,19 @@ class Parts:
         command = [sys.executable, "-m", "demo.tether", str(lock), "--", sys.executable, "-m", module, *arguments]
         with self.log_of(name).open("ab") as log:
             # A session of its own, so that Ctrl-C reaches the demo alone, which then stops everything in order.
-            self.processes.append(
-                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.processes[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
     def ended(self) -> str:
-        """The command line of a part that has ended by itself; empty when all run."""
-        return next((" ".join(map(str, part.args[5:8])) for part in self.processes if part.poll() is not None), "")
+        """The name of a part that has ended by itself; empty when all run."""
+        return next((name for name, process in self.processes.items() if process.poll() is not None), "")
 
     def stop(self) -> None:
         """Stop agents and operator and wait for them."""
-        for process in self.processes:
+        for process in self.processes.values():
             process.terminate()
-        for process in self.processes:
+        for process in self.processes.values():
             try:
                 process.wait(timeout=STOP_SECONDS)
             except subprocess.TimeoutExpired:

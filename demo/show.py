@@ -2,10 +2,13 @@
 
 import os
 import sys
+import textwrap
 import time
 
 from cnichain.dev.controlplane import ControlPlane
 from demo.parts import Parts
+
+WIDTH = 79
 
 
 class Screen:
@@ -21,11 +24,18 @@ class Screen:
 
     def say(self, text: str) -> None:
         """One line, or a paragraph, of what happens."""
-        print(f"   {text}", flush=True)
+        print(
+            textwrap.fill(text, WIDTH, initial_indent="   ", subsequent_indent="   ", break_on_hyphens=False),
+            flush=True,
+        )
 
     def progress(self, text: str) -> None:
         """A step with the time since the demo began."""
-        print(f"   {time.monotonic() - self._started:5.1f} s  {text}", flush=True)
+        head = f"   {time.monotonic() - self._started:5.1f} s  "
+        body = textwrap.fill(
+            text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+        )
+        print(body, flush=True)
 
     def good(self, text: str) -> None:
         """Something that was promised and seen."""
@@ -53,7 +63,7 @@ class Screen:
             f"tail -f {parts.log_of('operator')}",
             f"cnichain dev down --dir {control_plane.directory}   # stops everything",
         ):
-            self.say(line)
+            print(f"   {line}", flush=True)
 
     def _paint(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text

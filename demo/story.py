@@ -29,7 +29,7 @@ def adopt(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
         status = _chain(control_plane).get("status") or {}
         ready = _condition(status, "Ready")
         nodes = (status.get("nodes") or {}).get("summary", "")
-        line = f"{ready.get('message', 'waiting for the operator')}" + (f" [nodes {nodes}]" if nodes else "")
+        line = ready.get("message", "waiting for the operator") + (f" [{nodes} nodes]" if nodes else "")
         if line != last:
             screen.progress(line)
             last = line
@@ -51,8 +51,10 @@ def adopt(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
 def follow_upgrade(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
     """Rewrite 10-aws.conflist on each node as a VPC CNI upgrade did, and time until the chain has followed."""
     screen.head("A VPC CNI upgrade rewrites 10-aws.conflist: egress-cni's mtu 9001 becomes a string")
-    screen.say("VPC CNI 1.12.5 to 1.12.6 did this (aws/amazon-vpc-cni-k8s#2364). Cilium itself")
-    screen.say("does not follow with cni.exclusive=false: new pods failed until it was restarted.")
+    screen.say(
+        "VPC CNI 1.12.5 to 1.12.6 did this (aws/amazon-vpc-cni-k8s#2364). With cni.exclusive=false, as its guide asks "
+        "for, Cilium itself does not follow: new pods failed until it was restarted."
+    )
     for folder in parts.folders:
         chained = folder.conf_dir / CONFLIST_FILE
         if _egress_mtu(chained) != 9001:
@@ -64,7 +66,7 @@ def follow_upgrade(screen: Screen, control_plane: ControlPlane, parts: Parts) ->
                 raise DevError(f"{chained} did not follow within {FOLLOW_SECONDS:.0f} s.")
             time.sleep(FAST_LOOK_SECONDS)
         followed = (time.perf_counter() - began) * 1000
-        screen.good(f"{folder.root.name}: {CONFLIST_FILE} followed in {followed:.1f} ms")
+        screen.good(f"{folder.root.name}: followed in {followed:.1f} ms")
     deadline = time.monotonic() + FOLLOW_SECONDS
     while sum(_drifts(control_plane)) < 2 * len(parts.folders):
         if time.monotonic() > deadline:

@@ -61,7 +61,7 @@ def test_it_becomes_ready_and_kubectl_wait_sees_it(world: Harness, running: list
         "RollingOut": "False",
     }
     row = world.kubectl("get", "cnichain", "--no-headers").split()
-    assert row[:7] == ["default", "aws-vpc-cni", "1.17.3", "Ready", "3/3", "-", "True"]
+    assert row[:7] == ["default", "aws-vpc-cni", "1.17.3", "Ready", "3/3", "Unknown", "True"]
 
 
 def test_the_first_status_has_ready_reconciling_and_the_generation(world: Harness, running: list[NodeFolder]) -> None:
@@ -254,7 +254,7 @@ def is_new(world: Harness, kind: str, name: str, old: str) -> bool:
 
 
 def settle(world: Harness) -> None:
-    """Wait until the operator has made no request for two seconds: its last pass is over, and no watch wakes another."""
+    """Wait until the operator has made no request for two seconds: its last pass is over."""
     last = (-1, 0.0)
 
     def quiet() -> bool:

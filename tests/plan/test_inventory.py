@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnichain.api.objects import ObjectKey
 from cnichain.plan.inventory import (
     Entry,
-    ObjectKey,
     applied,
     digest,
     drift,
@@ -16,8 +16,9 @@ from cnichain.plan.inventory import (
     load,
 )
 
+Managed = dict[str, object]
 KEY = ObjectKey("v1", "ConfigMap", "kube-system", "cilium-config")
-OURS: dict[str, object] = {"manager": "cnichain", "operation": "Apply", "fieldsV1": {"f:data": {"f:debug": {}, "f:mtu": {}}}}
+OURS: Managed = {"manager": "cnichain", "operation": "Apply", "fieldsV1": {"f:data": {"f:debug": {}, "f:mtu": {}}}}
 
 
 def live(*managers: dict[str, object], uid: str = "one") -> dict[str, object]:
@@ -32,19 +33,24 @@ def test_an_untouched_object_is_no_drift() -> None:
 
 
 def test_a_foreign_field_beside_ours_is_no_drift() -> None:
-    other: dict[str, object] = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:theirs": {}}}}
+    other: Managed = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:theirs": {}}}}
     assert drift(KEY, ENTRY, "sha256:m", live(OURS, other)) == ""
 
 
 def test_status_written_under_our_name_is_not_taken_for_our_fields() -> None:
-    status: dict[str, object] = {"manager": "cnichain", "operation": "Apply", "subresource": "status", "fieldsV1": {"f:status": {}}}
+    status: Managed = {
+        "manager": "cnichain",
+        "operation": "Apply",
+        "subresource": "status",
+        "fieldsV1": {"f:status": {}},
+    }
     assert drift(KEY, ENTRY, "sha256:m", live(status, OURS)) == ""
 
 
 def test_a_field_taken_over_is_a_drift_that_names_who_did_it() -> None:
-    rest: dict[str, object] = {**OURS, "fieldsV1": {"f:data": {"f:debug": {}}}}
-    taken: dict[str, object] = {"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-02", "fieldsV1": {}}
-    old: dict[str, object] = {"manager": "helm", "operation": "Update", "time": "2026-01-01", "fieldsV1": {}}
+    rest: Managed = {**OURS, "fieldsV1": {"f:data": {"f:debug": {}}}}
+    taken: Managed = {"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-02", "fieldsV1": {}}
+    old: Managed = {"manager": "helm", "operation": "Update", "time": "2026-01-01", "fieldsV1": {}}
     assert drift(KEY, ENTRY, "sha256:m", live(rest, taken, old)) == f"{KEY} was changed by kubectl-edit"
 
 

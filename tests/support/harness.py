@@ -94,16 +94,25 @@ class Harness:
     def _ready(self) -> Object:
         return self.conditions().get("Ready", {})
 
+    def wait_log(self, text: str, seconds: float) -> None:
+        """Wait until the operator's log has a text."""
+        self.wait(f"{text!r} in the operator's log", lambda: text in self.logs[-1].read_text(encoding="utf-8"), seconds)
+
     @contextmanager
-    def operator(self, **options: str) -> Iterator[Path]:
-        """The operator as a process; its log. Options override the usual ones, `helm="/x"` is `--helm=/x`."""
+    def operator(self, *, without: tuple[str, ...] = (), **options: str) -> Iterator[Path]:
+        """The operator as a process; its log.
+
+        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out.
+        """
         usual = {
             "kubeconfig": str(self.control_plane.kubeconfig),
             "helm": str(self.control_plane.toolbox.path("helm")),
             "chart_dir": str(self.chart_dir),
             "cache_dir": str(self.work / "cache"),
         }
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in (usual | options).items()]
+        flags = [
+            f"--{name.replace('_', '-')}={value}" for name, value in (usual | options).items() if name not in without
+        ]
         log = self.work / f"operator-{len(self.logs)}.log"
         self.logs.append(log)
         with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):

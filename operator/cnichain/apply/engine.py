@@ -8,12 +8,13 @@ from itertools import groupby
 
 from cnichain.api.errors import ChainError
 from cnichain.api.names import OWNER_LABEL
+from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import Reason
 from cnichain.apply.store import InventoryStore
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import Discovery, Resource
-from cnichain.plan.inventory import Entry, ObjectKey, applied, drift, is_tampering, leftovers
+from cnichain.plan.inventory import Entry, applied, drift, is_tampering, leftovers
 from cnichain.render.manifests import Manifest, kind_rank
 
 logger = logging.getLogger(__name__)

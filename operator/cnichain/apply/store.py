@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from cnichain.api.errors import ChainError
 from cnichain.api.names import OWNER_LABEL
+from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import Reason
 from cnichain.kube.client import KubeClient
 from cnichain.kube.resources import CONFIG_MAPS
-from cnichain.plan.inventory import Entry, Inventory, ObjectKey, dump, load
+from cnichain.plan.inventory import Entry, Inventory, dump, load
 
 DATA_KEY = "objects.jsonl"
 

@@ -59,9 +59,10 @@ def build_registry(credentials: Credentials) -> kopf.OperatorRegistry:
             memo.keeper.wake_at_once()
 
     @kopf.daemon(GROUP, VERSION, PLURAL_CHAINS, registry=registry, cancellation_polling=1.0)
-    async def keep(name: str, uid: str, stopped: kopf.DaemonStopped, memo: Context, **_: Any) -> None:
+    async def keep(name: str, uid: str, body: kopf.Body, stopped: kopf.DaemonStopped, memo: Context, **_: Any) -> None:
         await memo.keeper.keep(name, stopped)
-        if stopped.reason is not None and kopf.DaemonStoppingReason.RESOURCE_DELETED in stopped.reason:
+        deleted = stopped.reason is not None and kopf.DaemonStoppingReason.RESOURCE_DELETED in stopped.reason
+        if deleted and body.get("status", {}).get("inventory", {}).get("objects"):
             said = "Deleted with deletionPolicy Retain: Cilium, Hubble and the chain on every node keep running."
             await memo.recorder.event(name, uid, Reason.RETAINED, said)
 

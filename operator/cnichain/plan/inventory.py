@@ -11,27 +11,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from cnichain.api.names import FIELD_MANAGER
-
-
-class ObjectKey(NamedTuple):
-    """Identity of an object in a cluster."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
-
-
-def key_of(body: Mapping[str, Any]) -> ObjectKey:
-    """The key of a manifest or a live object."""
-    metadata = body["metadata"]
-    return ObjectKey(body["apiVersion"], body["kind"], metadata.get("namespace") or "", metadata["name"])
+from cnichain.api.objects import ObjectKey
 
 
 @dataclass(frozen=True)

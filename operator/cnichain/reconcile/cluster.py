@@ -12,7 +12,7 @@ from cnichain.api.names import OWNER_LABEL
 from cnichain.api.reasons import Reason
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.reflector import Reflector
-from cnichain.kube.resources import CHAIN_NODES, DAEMON_SETS, NODES, Resource
+from cnichain.kube.resources import CHAIN_NODES, CRDS, DAEMON_SETS, NODES, Resource
 from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node_record, node_record
 
 SYNC_SECONDS = 60.0
@@ -29,9 +29,10 @@ class Cluster:
         self._reports: Reflector[ChainNodeRecord] = Reflector(client, CHAIN_NODES, chain_node_record, wake)
 
     def start(self) -> None:
-        """Start the watches of nodes and node reports."""
+        """Start the watches of nodes, node reports, and CRDs (cilium-operator makes those that agents wait for)."""
         self._spawn("nodes", self._nodes)
         self._spawn("cnichainnodes", self._reports)
+        self._watch(CRDS, "", labels="", fields="")
 
     def watch_applied(self, places: Iterable[tuple[Resource, str]], owner: str) -> None:
         """Watch the applied objects of these kinds and namespaces as well; what is watched already is left as it is.

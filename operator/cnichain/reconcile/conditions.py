@@ -160,7 +160,7 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
         }
     if missing:
         first = missing[0]
-        at = f"Stage {report.current}: " if report.current else ""
+        at = f"Stage {report.current}: " if report.current and first.reason is Reason.WAITING_FOR_HEALTH else ""
         reason = Reason.PROGRESS_DEADLINE_EXCEEDED if report.overdue else first.reason
         return {
             Type.READY: _Verdict("False", reason, f"{at}{first.message}"),

@@ -89,9 +89,17 @@ class Reconciler:
         self._recorder = Recorder(client, settings.instance)
         self._waiting: tuple[str, float] = ("", time.monotonic())
         self._drift = ""
+        self._away_since: float | None = None
 
     async def run(self, name: str) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
+        try:
+            return await self._run(name)
+        except ApiError:
+            self._away_since = self._away_since or time.monotonic()
+            raise
+
+    async def _run(self, name: str) -> Outcome:
         chain = await self._client.get(CHAINS, name)
         if chain is None:
             return Outcome(ready=False)
@@ -100,7 +108,7 @@ class Reconciler:
         writer = StatusWriter(self._client, name, current)
         before = read_conditions(current)
         await writer.start(report.generation)
-        this = Pass(chain, report, writer, CNIChainStatus.model_validate(writer.current), [])
+        this = Pass(chain, report, writer, CNIChainStatus.model_validate(writer.current), self._back_again())
         try:
             await self._advance(this, self._accept(chain))
         except ChainError as error:
@@ -116,6 +124,14 @@ class Reconciler:
                 Reason.INTERNAL_ERROR, f"{type(error).__name__}; the operator's log has the rest."
             )
         return await self._finish(this, before)
+
+    def _back_again(self) -> list[Event]:
+        """The event to post when the API server answers again after it could not even take a status."""
+        if self._away_since is None:
+            return []
+        seconds = time.monotonic() - self._away_since
+        self._away_since = None
+        return [(Reason.API_UNAVAILABLE, f"The API server did not take requests for {seconds:.0f} s; going on.")]
 
     @staticmethod
     def _accept(chain: Object) -> CNIChainSpec:
@@ -180,6 +196,7 @@ def _describe(this: Pass, picture: Picture) -> None:
     spec, release, facts = picture.spec, picture.release, picture.facts
     versions = this.status.versions or VersionsStatus()
     this.update(
+        unmanaged="Unknown",
         effective=EffectiveStatus(
             primary=spec.primary.plugin.value,
             min_version=spec.primary.min_version or picture.rule.recommended_minimum,
@@ -199,11 +216,8 @@ def _describe(this: Pass, picture: Picture) -> None:
         ),
         certificates=CertificatesStatus(not_after=picture.certificates_end.strftime("%Y-%m-%dT%H:%M:%SZ")),
     )
-    source = "" if release.source == "official" else f" ({release.source} chart, not Cilium's)"
-    this.report.chained = (
-        f"Cilium {release.version}{source} and Hubble are chained after "
-        f"{spec.primary.plugin.value} {facts.primary_version}."
-    )
+    source = "" if release.source == "official" else f", with a {release.source} chart that is not Cilium's"
+    this.report.chained = f"Chained after {spec.primary.plugin.value} {facts.primary_version}{source}."
 
 
 def _inventory_status(store: InventoryStore, inventory: Inventory) -> InventoryStatus:

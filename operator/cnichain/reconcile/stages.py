@@ -96,7 +96,7 @@ class StageRun:
         for name in cilium_crds(self.picture.release):
             health = health_of(await self.client.get(CRDS, name), f"CustomResourceDefinition {name}")
             if not health.healthy:
-                return f"{health.message}; cilium-operator makes it when it starts"
+                return f"{health.message} (cilium-operator makes it)"
         return ""
 
 
