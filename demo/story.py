@@ -68,7 +68,7 @@ def follow_upgrade(screen: Screen, control_plane: ControlPlane, parts: Parts) ->
         followed = (time.perf_counter() - began) * 1000
         screen.good(f"{folder.root.name}: followed in {followed:.1f} ms")
     deadline = time.monotonic() + FOLLOW_SECONDS
-    while sum(_drifts(control_plane)) < 2 * len(parts.folders):
+    while sum(_drifts(control_plane)) < len(parts.folders):
         if time.monotonic() > deadline:
             raise DevError("the repairs did not appear in the status of the nodes.")
         time.sleep(LOOK_SECONDS)
@@ -92,4 +92,4 @@ def _egress_mtu(conflist: Path) -> object:
 
 def _drifts(control_plane: ControlPlane) -> list[int]:
     items = json.loads(control_plane.run_kubectl("get", "cnichainnodes", "--output=json"))["items"]
-    return [(item.get("status") or {}).get("repairs", {}).get("total", 0) for item in items]
+    return [(item.get("status") or {}).get("repairs", {}).get("drifts", 0) for item in items]

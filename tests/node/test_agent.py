@@ -306,7 +306,17 @@ def test_what_was_done_is_remembered_over_a_restart(guarded: Node) -> None:
         state: dict[str, Any] = json.loads((guarded.state / "state.json").read_text())
         return state
 
-    wait_until(lambda: kept()["repairs"] == {"total": 2, "by_cause": {"Publish": 1, "DriftDest": 1}}, "both are kept")
+    wait_until(
+        lambda: (
+            kept()["repairs"]
+            == {
+                "total": 2,
+                "drifts": 1,
+                "by_cause": {"Publish": 1, "DriftDest": 1},
+            }
+        ),
+        "both are kept",
+    )
     assert kept()["last_repair"]["cause"] == "DriftDest"
 
 

@@ -126,7 +126,7 @@ def test_the_spec_comes_in_and_the_status_goes_out(cluster: Kubectl, node: Node)
     assert node.chained.read_bytes() == GOOD
     assert status["effectiveFile"] == CHAINED
     assert status["chain"] == "aws-cni,egress-cni,portmap,cilium-cni"
-    assert status["repairs"] == {"total": 1, "byCause": {"Publish": 1}}
+    assert status["repairs"] == {"total": 1, "drifts": 0, "byCause": {"Publish": 1}}
     assert [(item["type"], item["status"]) for item in status["conditions"]] == [("Ready", "True")]
     _apply(cluster, primary="aws-vpc-cni", frozen=True)
     frozen = _wait_state(cluster, node, "Frozen")

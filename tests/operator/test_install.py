@@ -206,6 +206,33 @@ def test_a_node_that_joins_is_counted_and_one_that_leaves_is_forgotten(
     world.wait("its CNIChainNode is gone", lambda: not world.exists("cnichainnode", "joins-late"), 60)
 
 
+def test_a_node_that_leaves_the_scope_goes_back_to_the_primary_first(world: Harness, running: list[NodeFolder]) -> None:
+    leaving, *staying = running
+    for folder in staying:
+        world.kubectl("label", "node", folder.root.name, "chain=yes")
+    world.apply_chain(SPEC | {"nodes": {"selector": {"chain": "yes"}}})
+    world.wait("the chained conflist is gone", lambda: not (leaving.conf_dir / "05-cilium.conflist").exists(), 60)
+    world.wait(
+        "two nodes in scope", lambda: world.get("cnichain", "default")["status"]["nodes"]["summary"] == "2/2", 60
+    )
+    world.wait_ready()
+    assert (leaving.conf_dir / "10-aws.conflist").exists()
+    world.wait("Cilium has left the node", lambda: leaving.root.name not in nodes_of_cilium(world), 60)
+    world.apply_chain(SPEC)
+    world.wait("the chained conflist is back", (leaving.conf_dir / "05-cilium.conflist").exists, 60)
+    world.wait("three nodes in scope", lambda: summary(world) == "3/3", 60)
+    world.wait_ready()
+
+
+def test_a_minor_is_not_skipped(world: Harness, running: list[NodeFolder]) -> None:
+    world.apply_chain(SPEC | {"cilium": {"version": "1.20.0"}})
+    condition = world.wait_reason("Stalled", "UpgradeSkipsMinor")
+    assert "1.18" in condition["message"], "the message must name the minor to go to"
+    assert world.conditions()["CiliumReady"]["status"] == "True", "what runs is not touched by it"
+    world.apply_chain(SPEC)
+    world.wait_ready()
+
+
 def test_suspend_changes_nothing(world: Harness, running: list[NodeFolder]) -> None:
     world.apply_chain(SPEC | {"suspend": True})
     world.wait_reason("Ready", "Suspended")
@@ -240,6 +267,17 @@ def test_deleting_it_retains_everything(world: Harness, running: list[NodeFolder
     made = [item["requestURI"] for item in world.audited(before) if item["verb"] == "create" and "events" not in
             item["requestURI"]]  # fmt: skip
     assert made == [], "a chain that is taken back into care finds its objects"
+
+
+def summary(world: Harness) -> str:
+    """Verified nodes of nodes in scope, as kubectl's table shows them."""
+    return str(world.get("cnichain", "default")["status"]["nodes"]["summary"])
+
+
+def nodes_of_cilium(world: Harness) -> set[str]:
+    """Names of the nodes that have a Cilium pod."""
+    pods = world.get("pods", "--namespace=kube-system", "--selector=k8s-app=cilium")["items"]
+    return {pod["spec"]["nodeName"] for pod in pods if not pod["metadata"].get("deletionTimestamp")}
 
 
 def passed(world: Harness, before: int) -> bool:

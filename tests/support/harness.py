@@ -119,8 +119,9 @@ class Harness:
             yield log
 
     @contextmanager
-    def agents(self) -> Iterator[list[NodeFolder]]:
+    def agents(self, kubeconfig: Path | None = None) -> Iterator[list[NodeFolder]]:
         """An agent per node; the folders of the nodes."""
+        config = kubeconfig or self.control_plane.kubeconfig
         folders = [NodeFolder(path) for path in sorted(self.control_plane.nodes_dir.iterdir())]
         running: list[Any] = []
         try:
@@ -131,7 +132,7 @@ class Harness:
                     f"--cni-conf-dir={folder.conf_dir}",
                     f"--cni-bin-dir={folder.bin_dir}",
                     f"--state-dir={folder.state_dir}",
-                    f"--kubeconfig={self.control_plane.kubeconfig}",
+                    f"--kubeconfig={config}",
                     "--health-port=0",
                 ]
                 agent = self._process(command, self.work / f"agent-{folder.root.name}.log")

@@ -128,8 +128,6 @@ class NodeSpec:
     """While true the agent reports and changes no file."""
     cilium: CiliumEntry = field(default_factory=CiliumEntry)
     """Parameters of the cilium-cni entry."""
-    chain_generation: Annotated[int, Ge(0)] = 0
-    """metadata.generation of the CNIChain that this spec was made from."""
 
 
 @wire
@@ -137,7 +135,9 @@ class Repairs:
     """How often the agent has written the chained conflist since the node joined."""
 
     total: Annotated[int, Ge(0)] = 0
-    """All of them."""
+    """All of them, the first one included."""
+    drifts: Annotated[int, Ge(0)] = 0
+    """Those that put right what someone else had changed or removed."""
     by_cause: dict[str, int] = field(default_factory=dict)
     """By the state that called for the repair: Publish, DriftSource, DriftDest, Shadowed."""
 
@@ -247,5 +247,4 @@ def node_spec_from_wire(raw: Mapping[str, Any]) -> NodeSpec:
             enable_debug=bool(entry.get("enableDebug", default.cilium.enable_debug)),
             log_file=str(entry.get("logFile", default.cilium.log_file)),
         ),
-        chain_generation=int(raw.get("chainGeneration", default.chain_generation)),
     )

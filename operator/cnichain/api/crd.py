@@ -73,7 +73,7 @@ NODE_COLUMNS = [
     ("State", "string", ".status.state", 0),
     ("Chain", "string", ".status.chain", 0),
     ("Cilium", "string", ".status.cilium", 0),
-    ("Drifts", "integer", ".status.repairs.total", 0),
+    ("Drifts", "integer", ".status.repairs.drifts", 0),
     ("Last-Repair", "date", ".status.lastRepair.time", 0),
     ("Ready", "string", ".status.conditions[?(@.type=='Ready')].status", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),

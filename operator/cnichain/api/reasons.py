@@ -32,8 +32,10 @@ class Reason(StrEnum):
     NOT_SINGLETON = "NotSingleton"
     FEATURE_NOT_AVAILABLE = "FeatureNotAvailable"
     VERSION_UNKNOWN = "VersionUnknown"
+    UPGRADE_SKIPS_MINOR = "UpgradeSkipsMinor"
     RESERVED_VALUE = "ReservedValue"
     CHART_INVALID_VALUES = "ChartInvalidValues"
+    CATALOGUE_INVALID = "CatalogueInvalid"
 
     # What the cluster is.
     PREFLIGHT_PASSED = "PreflightPassed"
@@ -149,6 +151,11 @@ REASONS: dict[Reason, ReasonInfo] = {
         "Choose one of the versions in the message, or upgrade the operator.",
         terminal=True,
     ),
+    Reason.UPGRADE_SKIPS_MINOR: _info(
+        "The step from the installed Cilium to the wanted one skips a minor version, which Cilium does not support.",
+        "Go to a version of the minor that the message names first.",
+        terminal=True,
+    ),
     Reason.RESERVED_VALUE: _info(
         "`spec.cilium.values` sets a key that the operator owns, since a wrong value there would break the chain.",
         "Take the key that the message names out of the values.",
@@ -157,6 +164,12 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.CHART_INVALID_VALUES: _info(
         "The chart's own validation refused the values.",
         "Read the chart's message, which is carried over, and correct `spec.cilium.values`.",
+        terminal=True,
+    ),
+    Reason.CATALOGUE_INVALID: _info(
+        "The file given by `--catalogue` cannot be read or does not have the catalogue's form; the operator does not "
+        "start.",
+        "Correct the field that the message names; the catalogue in the package shows the form.",
         terminal=True,
     ),
     Reason.PREFLIGHT_PASSED: _info("Every check passed.", warning=False),

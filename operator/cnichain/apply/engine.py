@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from cnichain.api.errors import ChainError
 from cnichain.api.names import OWNER_LABEL
@@ -58,12 +59,13 @@ class Engine:
         found = await asyncio.gather(*(self._list(*place) for place in places({*desired, *inventory}, discovery)))
         return Live({key: item for part in found for key, item in part.items()}, inventory)
 
-    async def _list(self, resource: Resource, namespace: str) -> dict[ObjectKey, Object]:
+    async def _list(self, resource: Resource, namespace: str, name: str) -> dict[ObjectKey, Object]:
         async with self._limit:
             items, _ = await self._client.list(
                 resource,
                 namespace=namespace or None,
                 labels=f"{OWNER_LABEL}={self._owner}",
+                fields=f"metadata.name={name}" if name else "",
                 metadata_only=resource.kind not in FULL_KINDS,
             )
         result = {}
@@ -172,7 +174,22 @@ class Engine:
         logger.info("pruned %s", key)
 
 
-def places(keys: Iterable[ObjectKey], discovery: Discovery) -> set[tuple[Resource, str]]:
-    """Where objects are: kind, and namespace or "" for cluster-scoped ones. Kinds that are not served are left out."""
-    found = {(discovery.resource(key.api_version, key.kind), key.namespace) for key in keys}
-    return {(resource, namespace) for resource, namespace in found if resource is not None}
+class Place(NamedTuple):
+    """Where to look for objects: a kind, its namespace ("" for cluster-scoped ones), and a name or "" for all."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+
+def places(keys: Iterable[ObjectKey], discovery: Discovery) -> set[Place]:
+    """Where objects are. Kinds that are not served are left out.
+
+    Secrets are looked for by name, so that the operator needs no permission to read any but its own.
+    """
+    found = ((discovery.resource(key.api_version, key.kind), key) for key in keys)
+    return {
+        Place(resource, key.namespace, key.name if key.kind == "Secret" else "")
+        for resource, key in found
+        if resource is not None
+    }

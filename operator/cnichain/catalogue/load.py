@@ -23,8 +23,8 @@ def builtin_catalogue() -> Catalogue:
 def load_catalogue(extra: Path | None = None) -> Catalogue:
     """The catalogue of this release, with the entries of a file of the same form added or put in their place.
 
-    Raises ChainError(SpecInvalid) when that file cannot be read or does not have the form; the message names the file
-    and every field that is wrong.
+    Raises ChainError(CatalogueInvalid) when that file cannot be read or does not have the form; the message names the
+    file and every field that is wrong.
     """
     if extra is None:
         return builtin_catalogue()
@@ -36,7 +36,7 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
             f"{'.'.join(str(part) for part in item['loc']) or 'the file'}: {item['msg']}"
             for item in error.errors(include_url=False, include_input=False)[:5]
         )
-        raise ChainError(Reason.SPEC_INVALID, f"catalogue file {extra}: {found}.") from error
+        raise ChainError(Reason.CATALOGUE_INVALID, f"catalogue file {extra}: {found}.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         detail = str(error).replace("\n", " ")
-        raise ChainError(Reason.SPEC_INVALID, f"catalogue file {extra} cannot be read: {detail}") from error
+        raise ChainError(Reason.CATALOGUE_INVALID, f"catalogue file {extra} cannot be read: {detail}") from error

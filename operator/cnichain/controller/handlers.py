@@ -50,6 +50,11 @@ def build_registry(credentials: Credentials) -> kopf.OperatorRegistry:
             raise kopf.PermanentError(f"the watch of {broken} has ended")
         return "ok"
 
+    @kopf.on.cleanup(registry=registry)
+    async def stop_watches(memo: Context, **_: Any) -> None:
+        # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them.
+        await memo.cluster.stop()
+
     @kopf.on.event(GROUP, VERSION, PLURAL_CHAINS, registry=registry)
     async def wake(body: kopf.Body, memo: Context, **_: Any) -> None:
         metadata = body["metadata"]

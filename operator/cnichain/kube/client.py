@@ -77,6 +77,8 @@ class KubeClient:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+            # aiohttp's "graceful shutdown": transports close in the loop's next turn, which asyncio.run may not give.
+            await asyncio.sleep(0)
 
     async def server_version(self) -> str:
         """The API server's gitVersion, such as v1.36.1."""

@@ -7,6 +7,7 @@ kept, never the object itself.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
@@ -18,6 +19,7 @@ Record = TypeVar("Record")
 logger = logging.getLogger(__name__)
 
 RELIST_CAP_SECONDS = 30.0
+SHORT_WATCH_SECONDS = 1.0
 
 
 class Reflector(Generic[Record]):
@@ -56,9 +58,13 @@ class Reflector(Generic[Record]):
         while True:
             try:
                 version = await self._list()
-                failures = 0
                 while True:
+                    began = time.monotonic()
                     version = await self._watch(version)
+                    # A server ends a watch after minutes. One that ends at once would be asked without a pause.
+                    failures = failures + 1 if time.monotonic() - began < SHORT_WATCH_SECONDS else 0
+                    if failures:
+                        await asyncio.sleep(backoff(failures, cap=RELIST_CAP_SECONDS))
             except ApiError as error:
                 if error.expired:
                     continue

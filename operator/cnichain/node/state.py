@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cnichain.api.chainnode import LastRepair, NodeSpec, Repairs, node_spec_from_wire
+from cnichain.api.chainnode import LastRepair, NodeSpec, NodeState, Repairs, node_spec_from_wire
 from cnichain.node.files import system_error, write_all
 from cnichain.node.log import log
 
@@ -152,7 +152,10 @@ def counted(memory: Memory, repair: LastRepair) -> Memory:
     """The memory with one more repair."""
     by_cause = dict(memory.repairs.by_cause)
     by_cause[repair.cause] = by_cause.get(repair.cause, 0) + 1
-    return replace(memory, repairs=Repairs(memory.repairs.total + 1, by_cause), last_repair=repair)
+    # The first chain on a node, and one that waited for its primary or its binaries, is no drift.
+    drift = repair.cause != NodeState.PUBLISH.value
+    repairs = Repairs(memory.repairs.total + 1, memory.repairs.drifts + drift, by_cause)
+    return replace(memory, repairs=repairs, last_repair=repair)
 
 
 def _encode(value: object) -> bytes:

@@ -7,10 +7,8 @@ from typing import Any
 from cnichain.api.chain import CNIChainSpec, NodesStatus
 from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
 from cnichain.api.names import API_VERSION, KIND_NODE, OWNER_LABEL
+from cnichain.render.placement import COMPUTE_TYPE_LABEL, OS_LABEL, OUT_OF_SCOPE_COMPUTE_TYPES
 
-COMPUTE_TYPE_LABEL = "eks.amazonaws.com/compute-type"
-OUT_OF_SCOPE_COMPUTE_TYPES = ("auto", "fargate", "hybrid")
-"""EKS nodes that run no third-party CNI: AWS user guide, "Alternate CNI plugins for Amazon EKS clusters"."""
 SHOWN_NODES = 20
 
 
@@ -69,7 +67,7 @@ def chain_node_record(item: Mapping[str, Any]) -> ChainNodeRecord:
 
 def in_scope(node: NodeRecord, selector: Mapping[str, str]) -> bool:
     """Whether the chain is for this node: Linux, not a kind of EKS compute without CNI choice, and selected."""
-    if node.labels.get("kubernetes.io/os", "linux") != "linux":
+    if node.labels.get(OS_LABEL, "linux") != "linux":
         return False
     if node.labels.get(COMPUTE_TYPE_LABEL) in OUT_OF_SCOPE_COMPUTE_TYPES:
         return False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from cnichain.api.errors import ChainError
 from cnichain.api.names import OWNER_LABEL
 from cnichain.api.reasons import Reason
+from cnichain.apply.engine import Place
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.reflector import Reflector
 from cnichain.kube.resources import CHAIN_NODES, CRDS, DAEMON_SETS, NODES, Resource
@@ -34,13 +35,11 @@ class Cluster:
         self._spawn("cnichainnodes", self._reports)
         self._watch(CRDS, "", labels="", fields="")
 
-    def watch_applied(self, places: Iterable[tuple[Resource, str]], owner: str) -> None:
-        """Watch the applied objects of these kinds and namespaces as well; what is watched already is left as it is.
-
-        By namespace, so that reading Secrets needs no permission outside of the namespaces that have some of ours.
-        """
-        for resource, namespace in places:
-            self._watch(resource, namespace, labels=f"{OWNER_LABEL}={owner}", fields="")
+    def watch_applied(self, places: Iterable[Place], owner: str) -> None:
+        """Watch the applied objects in these places as well; what is watched already is left as it is."""
+        for resource, namespace, name in places:
+            fields = f"metadata.name={name}" if name else ""
+            self._watch(resource, namespace, labels=f"{OWNER_LABEL}={owner}", fields=fields)
 
     def watch_primary(self, namespace: str, name: str) -> None:
         """Watch the primary's DaemonSet, so that its upgrade is noticed at once."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cnichain.api.chain import CNIChainSpec
@@ -15,6 +15,7 @@ from cnichain.kube.resources import DAEMON_SETS, SECRETS, Discovery
 from cnichain.plan.nodes import node_spec
 from cnichain.preflight.facts import ClusterFacts
 from cnichain.preflight.primary import check_primary, image_of
+from cnichain.preflight.upgrade import check_step
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.nodesync import NodeView
@@ -66,13 +67,16 @@ class Looker:
         self._rendered: tuple[object, Rendered] | None = None
         self._discovery: tuple[float, Discovery, str] | None = None
 
-    async def look(self, spec: CNIChainSpec, owner: str, report: Report) -> Picture:
-        """The picture for a spec. What was found before an error stands in the report.
+    async def look(self, spec: CNIChainSpec, owner: str, installed: str, report: Report) -> Picture:
+        """The picture for a spec; installed: the Cilium version that is there, or "".
+
+        What was found before an error stands in the report.
 
         Raises ChainError for everything that stands between the spec and its manifests.
         """
         check_available(spec)
         release = self._catalogue.cilium_release(spec.cilium.version)
+        check_step(installed, release.version)
         rule = self._catalogue.primary(spec.primary.plugin)
         nodes = NodeView(await self._cluster.nodes(), await self._cluster.node_reports())
         report.nodes = nodes.counts(spec)
@@ -107,6 +111,8 @@ class Looker:
 
     async def _render(self, spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) -> Rendered:
         """The manifests; helm runs only when what goes into them has changed."""
+        # The manifests depend on whether there is one node or more, not on how many: a node that joins needs no helm.
+        facts = replace(facts, nodes_in_scope=min(facts.nodes_in_scope, 2), nodes_total=0)
         key = (spec.cilium, spec.hubble, spec.nodes, spec.conflist, release, facts)
         if self._rendered is None or self._rendered[0] != key:
             rendered = await render_cilium(spec, release, facts, charts=self._charts, helm=self._helm)

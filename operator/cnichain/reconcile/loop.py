@@ -144,7 +144,8 @@ class Reconciler:
         """The steps in order; the first that has to wait ends the pass."""
         owner: str = this.chain["metadata"]["name"]
         this.update(hubble=hubble_word(spec.hubble, ready=None))
-        picture = await self._looker.look(spec, owner, this.report)
+        installed = this.status.versions.cilium if this.status.versions else ""
+        picture = await self._looker.look(spec, owner, installed, this.report)
         _describe(this, picture)
         if spec.suspend:
             this.report.suspended = True

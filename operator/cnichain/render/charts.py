@@ -21,8 +21,8 @@ from cnichain.catalogue.model import CiliumRelease
 
 SIZE_LIMIT = 20 * 1024 * 1024
 """Bytes; Cilium's charts have a fifth of a megabyte."""
-REQUEST_SECONDS = 20.0
-TOTAL_SECONDS = 60.0
+REQUEST_SECONDS = 15.0
+TOTAL_SECONDS = 30.0
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 8.0
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})

@@ -1,0 +1,104 @@
+"""A proxy before the real API server that misbehaves as it is told to."""
+
+import asyncio
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from cnichain.dev.controlplane import ControlPlane
+
+START_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is answered in place of the API server. event: a watch event in a 200 stream, in place of a status."""
+
+    status: int = 500
+    headers: dict[str, str] = field(default_factory=dict)
+    event: dict[str, Any] | None = None
+    drop: bool = False
+
+
+@dataclass
+class FaultProxy:
+    """url: where clients connect. fault: asked for each request (method, path with query); None lets it through."""
+
+    url: str = ""
+    fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
+    seen: list[str] = field(default_factory=list)
+
+    def count(self, text: str) -> int:
+        """How many requests so far have had a text in their method and path."""
+        return sum(text in line for line in self.seen)
+
+
+@contextmanager
+def fault_proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
+    """A proxy in a thread of its own, on plain HTTP; it adds the administrator's token."""
+    proxy, ready, stop = FaultProxy(), threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(proxy, control_plane, ready, stop)))
+    thread.start()
+    try:
+        if not ready.wait(START_SECONDS):
+            raise RuntimeError("the fault proxy did not start")
+        yield proxy
+    finally:
+        stop.set()
+        thread.join()
+
+
+async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threading.Event, stop: threading.Event) -> None:
+    context = ssl.create_default_context(cafile=str(control_plane.ca_file))
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            proxy.seen.append(f"{request.method} {request.path_qs}")
+            fault = proxy.fault(request.method, request.path_qs)
+            if fault is not None:
+                return await _misbehave(request, fault)
+            headers = {key: request.headers[key] for key in ("Accept", "Content-Type") if key in request.headers}
+            headers["Authorization"] = f"Bearer {control_plane.token}"
+            upstream = session.request(
+                request.method,
+                control_plane.server + request.path_qs,
+                data=await request.read(),
+                headers=headers,
+                ssl=context,
+                timeout=aiohttp.ClientTimeout(total=600),
+            )
+            async with upstream as answer:
+                response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
+                await response.prepare(request)
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+                return response
+
+        application = web.Application(client_max_size=64 * 1024 * 1024)
+        application.router.add_route("*", "/{path:.*}", handle)
+        runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.5)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        proxy.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        ready.set()
+        await asyncio.to_thread(stop.wait)
+        await runner.cleanup()
+
+
+async def _misbehave(request: web.Request, fault: Fault) -> web.StreamResponse:
+    if fault.drop:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=500)
+    if fault.event is not None:
+        return web.Response(text=json.dumps(fault.event) + "\n", content_type="application/json")
+    status = {"kind": "Status", "status": "Failure", "reason": "Injected", "message": "injected", "code": fault.status}
+    return web.json_response(status, status=fault.status, headers=fault.headers)
