@@ -15,6 +15,7 @@ from aiohttp import web
 from cnichain.dev.controlplane import ControlPlane
 
 START_SECONDS = 10
+CLOSING_TURNS = 10
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
         ready.set()
         await asyncio.to_thread(stop.wait)
         await runner.cleanup()
+    for _ in range(CLOSING_TURNS):  # transports of requests that were cut off close in later turns of the loop
+        await asyncio.sleep(0)
 
 
 async def _misbehave(request: web.Request, fault: Fault) -> web.StreamResponse:
