@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cnichain.dev.nodefolder import NodeFolder
+from cnichain.dev.nodefolder import NodeFolder, make_node_folder
 from harness import WRITES, Harness, harness
 
 pytestmark = pytest.mark.controlplane
@@ -204,6 +204,46 @@ def test_a_node_that_joins_is_counted_and_one_that_leaves_is_forgotten(
     world.kubectl("delete", "node", "joins-late", "--timeout=30s")
     world.wait_ready()
     world.wait("its CNIChainNode is gone", lambda: not world.exists("cnichainnode", "joins-late"), 60)
+
+
+def test_a_new_node_opens_for_pods_only_when_its_chain_is_verified(world: Harness, running: list[NodeFolder]) -> None:
+    """The startup taint goes once the chain is verified on the node, and no other taint goes with it."""
+    name = "starts-tainted"
+    model = world.get("node", running[0].root.name)
+    body = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": model["metadata"]["labels"] | {"kubernetes.io/hostname": name},
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+        },
+        "spec": {
+            "taints": [
+                {"key": "cnichain.io/chain-not-ready", "effect": "NoSchedule"},
+                {"key": "someone.else/taint", "effect": "NoSchedule"},
+            ]
+        },
+        "status": {"allocatable": model["status"]["allocatable"], "capacity": model["status"]["capacity"]},
+    }
+
+    def taints() -> set[str]:
+        return {taint["key"] for taint in world.get("node", name)["spec"].get("taints", [])}
+
+    folder = make_node_folder(world.control_plane.nodes_dir, name, egress_mtu="9001")
+    world.kubectl("create", "--filename=-", stdin=json.dumps(body))
+    try:
+        world.wait("Cilium is on the node", lambda: name in nodes_of_cilium(world), 60)
+        world.wait("it is counted and not verified", lambda: summary(world) == "3/4", 60)
+        assert "cnichain.io/chain-not-ready" in taints(), "the taint must stay while the chain is not verified"
+        with world.agent(folder):
+            world.wait("the startup taint is gone", lambda: "cnichain.io/chain-not-ready" not in taints(), 60)
+            assert summary(world) == "4/4"
+            assert "someone.else/taint" in taints(), "other taints are not ours to remove"
+            assert (folder.conf_dir / "05-cilium.conflist").exists()
+    finally:
+        world.kubectl("delete", "node", name, "--timeout=30s")
+    world.wait_ready()
 
 
 def test_a_node_that_leaves_the_scope_goes_back_to_the_primary_first(world: Harness, running: list[NodeFolder]) -> None:

@@ -12,6 +12,7 @@ from cnichain.plan.nodes import (
     in_scope,
     is_current,
     node_spec,
+    untaint_patch,
 )
 
 SPEC = parse_spec({"cilium": {"version": "1.17.3"}})
@@ -82,6 +83,24 @@ def test_a_node_object_is_written_only_when_it_differs() -> None:
     assert not is_current(None, body)
     assert not is_current(record, chain_node(NodeRecord("a", "uid-of-a-new-node", {}), node_spec(SPEC, {}), "default"))
     assert not is_current(record, chain_node(node, node_spec(SPEC, {"debug": {"enabled": True}}), "default"))
+
+
+TAINT = {"key": "cnichain.io/chain-not-ready", "effect": "NoSchedule"}
+OTHER = {"key": "someone.else/taint", "effect": "NoExecute", "value": "x"}
+
+
+@pytest.mark.parametrize("others", [[], [OTHER]])
+def test_the_startup_taint_alone_is_taken_off_and_only_if_the_taints_are_as_seen(others: list[dict[str, str]]) -> None:
+    patch = untaint_patch(NodeRecord("a", "u", {}, [*others, TAINT]))
+    assert patch is not None
+    test, replace = patch
+    assert test == {"op": "test", "path": "/spec/taints", "value": [*others, TAINT]}
+    assert replace == {"op": "replace", "path": "/spec/taints", "value": others}
+
+
+def test_a_node_without_it_is_not_patched() -> None:
+    assert untaint_patch(NodeRecord("a", "u", {}, [OTHER])) is None
+    assert untaint_patch(NodeRecord("a", "u", {})) is None
 
 
 def test_the_entry_follows_the_two_chart_values_that_cilium_writes_into_it() -> None:

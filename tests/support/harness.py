@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,27 +121,26 @@ class Harness:
     @contextmanager
     def agents(self, kubeconfig: Path | None = None) -> Iterator[list[NodeFolder]]:
         """An agent per node; the folders of the nodes."""
-        config = kubeconfig or self.control_plane.kubeconfig
         folders = [NodeFolder(path) for path in sorted(self.control_plane.nodes_dir.iterdir())]
-        running: list[Any] = []
-        try:
+        with ExitStack() as stack:
             for folder in folders:
-                command = [
-                    *(sys.executable, "-m", "cnichain.node"),
-                    f"--node-name={folder.root.name}",
-                    f"--cni-conf-dir={folder.conf_dir}",
-                    f"--cni-bin-dir={folder.bin_dir}",
-                    f"--state-dir={folder.state_dir}",
-                    f"--kubeconfig={config}",
-                    "--health-port=0",
-                ]
-                agent = self._process(command, self.work / f"agent-{folder.root.name}.log")
-                agent.__enter__()
-                running.append(agent)
+                stack.enter_context(self.agent(folder, kubeconfig))
             yield folders
-        finally:
-            for agent in running:
-                agent.__exit__(None, None, None)
+
+    @contextmanager
+    def agent(self, folder: NodeFolder, kubeconfig: Path | None = None) -> Iterator[None]:
+        """The agent of one node."""
+        command = [
+            *(sys.executable, "-m", "cnichain.node"),
+            f"--node-name={folder.root.name}",
+            f"--cni-conf-dir={folder.conf_dir}",
+            f"--cni-bin-dir={folder.bin_dir}",
+            f"--state-dir={folder.state_dir}",
+            f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
+            "--health-port=0",
+        ]
+        with self._process(command, self.work / f"agent-{folder.root.name}.log"):
+            yield
 
     @contextmanager
     def _process(self, command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:

@@ -33,4 +33,7 @@ CILIUM_NAMESPACE: Final = "kube-system"
 CONFLIST_FILE: Final = "05-cilium.conflist"
 """The chained conflist. Cilium's own name for it, so that agent and Cilium write one and the same file."""
 
+STARTUP_TAINT: Final = "cnichain.io/chain-not-ready"
+"""Key of the taint that node groups may start nodes with; taken off once the chain on the node is verified."""
+
 DOCS_URL: Final = "https://cnichain.io/docs"

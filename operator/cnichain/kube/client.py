@@ -9,7 +9,7 @@ jittered backoff.
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import DISCOVERY_ACCEPT, Discovery, Resource, parse_discovery
 
 Object = dict[str, Any]
+Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 METADATA_ACCEPT = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 METADATA_WATCH_ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 PAGE = 500
@@ -38,7 +39,7 @@ class _Call:
     method: str
     path: str
     params: Mapping[str, str] | None = None
-    body: Mapping[str, Any] | None = None
+    body: Body | None = None
     accept: str = "application/json"
     content_type: str = "application/json"
     seconds: float = REQUEST_SECONDS
@@ -145,6 +146,12 @@ class KubeClient:
             content_type="application/apply-patch+yaml",
         )
 
+    async def json_patch(self, resource: Resource, name: str, patch: Sequence[Mapping[str, Any]]) -> Object:
+        """A JSON patch of a cluster-scoped object; a patch with a `test` operation may be repeated safely."""
+        return await self.request(
+            "PATCH", resource.path(None, name), body=patch, content_type="application/json-patch+json"
+        )
+
     async def create(self, resource: Resource, body: Mapping[str, Any]) -> Object:
         """POST of a new object; not repeated, since it is not idempotent."""
         namespace = body["metadata"].get("namespace")
@@ -209,7 +216,7 @@ class KubeClient:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         accept: str = "application/json",
         content_type: str = "application/json",
         attempts: int = ATTEMPTS,

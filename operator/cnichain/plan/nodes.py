@@ -1,12 +1,12 @@
 """Which nodes the chain is for, what each of them should have, and how many have it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cnichain.api.chain import CNIChainSpec, NodesStatus
 from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
-from cnichain.api.names import API_VERSION, KIND_NODE, OWNER_LABEL
+from cnichain.api.names import API_VERSION, KIND_NODE, OWNER_LABEL, STARTUP_TAINT
 from cnichain.render.placement import COMPUTE_TYPE_LABEL, OS_LABEL, OUT_OF_SCOPE_COMPUTE_TYPES
 
 SHOWN_NODES = 20
@@ -19,6 +19,7 @@ class NodeRecord:
     name: str
     uid: str
     labels: Mapping[str, str]
+    taints: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ class ChainNodeRecord:
 
 
 def node_record(node: Mapping[str, Any]) -> NodeRecord:
-    """The record of a Node; its metadata is enough."""
+    """The record of a Node."""
     metadata = node["metadata"]
-    return NodeRecord(metadata["name"], metadata["uid"], dict(metadata.get("labels") or {}))
+    taints = list(node.get("spec", {}).get("taints") or [])
+    return NodeRecord(metadata["name"], metadata["uid"], dict(metadata.get("labels") or {}), taints)
 
 
 def chain_node_record(item: Mapping[str, Any]) -> ChainNodeRecord:
@@ -111,6 +113,22 @@ def is_current(record: ChainNodeRecord | None, body: Mapping[str, Any]) -> bool:
         return False
     (owner,) = body["metadata"]["ownerReferences"]
     return bool(record.node_uid == owner["uid"] and record.spec == body["spec"])
+
+
+def untaint_patch(node: NodeRecord) -> list[dict[str, Any]] | None:
+    """A JSON patch that takes the startup taint off a node; None when it does not carry it.
+
+    It first tests that the taints are as they were seen, so that no taint of anyone else is ever lost (the way of
+    Istio's untaint controller).
+    """
+    rest = [dict(taint) for taint in node.taints if taint.get("key") != STARTUP_TAINT]
+    if len(rest) == len(node.taints):
+        return None
+    seen = [dict(taint) for taint in node.taints]
+    return [
+        {"op": "test", "path": "/spec/taints", "value": seen},
+        {"op": "replace", "path": "/spec/taints", "value": rest},
+    ]
 
 
 def count(scope: Mapping[str, NodeRecord], total: int, records: Mapping[str, ChainNodeRecord]) -> NodesStatus:

@@ -26,7 +26,7 @@ class Cluster:
         self._client = client
         self._wake = wake
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._nodes: Reflector[NodeRecord] = Reflector(client, NODES, node_record, wake, metadata_only=True)
+        self._nodes: Reflector[NodeRecord] = Reflector(client, NODES, node_record, wake)
         self._reports: Reflector[ChainNodeRecord] = Reflector(client, CHAIN_NODES, chain_node_record, wake)
 
     def start(self) -> None:

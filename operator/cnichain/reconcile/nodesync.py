@@ -9,8 +9,8 @@ from cnichain.api.chain import CNIChainSpec, NodesStatus
 from cnichain.api.chainnode import Desired, NodeSpec
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
-from cnichain.kube.resources import CHAIN_NODES
-from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node, count, in_scope, is_current
+from cnichain.kube.resources import CHAIN_NODES, NODES
+from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node, count, in_scope, is_current, untaint_patch
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,29 @@ async def sync_leaving(client: KubeClient, view: NodeView, spec: CNIChainSpec, w
 async def sync_scope(client: KubeClient, view: NodeView, spec: CNIChainSpec, wanted: NodeSpec, owner: str) -> None:
     """Make the CNIChainNode of every node in scope say what the node should have."""
     await _sync(client, view.scope(spec), view.reports, wanted, owner)
+
+
+async def open_nodes(client: KubeClient, view: NodeView, spec: CNIChainSpec) -> list[str]:
+    """Take the startup taint off nodes whose chain is verified; the names of the nodes that are open now.
+
+    A node whose taints have changed since they were seen is left to the next pass.
+    """
+    opened = []
+    for name, node in view.scope(spec).items():
+        report = view.reports.get(name)
+        patch = untaint_patch(node) if spec.nodes.startup_taint else None
+        if patch is None or report is None or report.node_uid != node.uid or not report.verified:
+            continue
+        try:
+            await client.json_patch(NODES, name, patch)
+        except ApiError as error:
+            if error.status in {404, 409, 422}:
+                logger.info("node %s has changed meanwhile; its startup taint waits for the next pass", name)
+                continue
+            raise error.as_chain_error(f"take the startup taint off node {name}") from error
+        logger.info("node %s is open for pods: its chain is verified", name)
+        opened.append(name)
+    return opened
 
 
 async def freeze(client: KubeClient, view: NodeView, wanted: NodeSpec, owner: str) -> None:

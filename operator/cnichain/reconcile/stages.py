@@ -10,7 +10,7 @@ from cnichain.kube.resources import CRDS
 from cnichain.plan.health import health_of
 from cnichain.reconcile.conditions import Report, StageReport, Type
 from cnichain.reconcile.look import Picture
-from cnichain.reconcile.nodesync import sync_leaving, sync_scope
+from cnichain.reconcile.nodesync import open_nodes, sync_leaving, sync_scope
 from cnichain.reconcile.statuswriter import utc_now
 from cnichain.render.manifests import Manifest
 from cnichain.render.stages import Stage, cilium_crds
@@ -84,6 +84,7 @@ class StageRun:
         if waiting_for and changes:
             return waiting_for
         await sync_scope(self.client, picture.nodes, picture.spec, wanted, self.owner)
+        await open_nodes(self.client, picture.nodes, picture.spec)
         return ""
 
     def _unhealthy(self, manifests: Sequence[Manifest]) -> str:

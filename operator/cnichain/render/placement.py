@@ -8,6 +8,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from cnichain.api.names import STARTUP_TAINT
 from cnichain.render.manifests import Manifest
 
 COMPUTE_TYPE_LABEL = "eks.amazonaws.com/compute-type"
@@ -20,10 +21,13 @@ Expression = dict[str, Any]
 
 
 def place(item: Manifest, selector: Mapping[str, str]) -> Manifest:
-    """A DaemonSet with the node affinity that keeps it where it belongs; any other manifest as it is.
+    """A DaemonSet with the node affinity that keeps it where it belongs, and cilium-operator with a toleration of our
+    startup taint; any other manifest as it is.
 
     selector: spec.nodes.selector, which holds for Cilium's own DaemonSets.
     """
+    if (item.kind, item.name) == ("Deployment", "cilium-operator"):
+        return _tolerating(item, STARTUP_TAINT)
     if item.kind != "DaemonSet":
         return item
     body = copy.deepcopy(item.body)
@@ -50,6 +54,20 @@ def with_node_affinity(affinity: Mapping[str, Any] | None, wanted: list[Expressi
     node["requiredDuringSchedulingIgnoredDuringExecution"] = required
     required["nodeSelectorTerms"] = [_narrow(term, wanted) for term in terms] or [{"matchExpressions": wanted}]
     return result
+
+
+def _tolerating(item: Manifest, taint: str) -> Manifest:
+    """The workload with a toleration of a taint, unless it tolerates it already.
+
+    Charts from 1.18 on give cilium-operator a short list of tolerations: on a cluster whose nodes all start with our
+    taint it would wait for a node, and the nodes' chains for it.
+    """
+    tolerations = item.body["spec"]["template"]["spec"].get("tolerations") or []
+    if any(entry.get("operator") == "Exists" and entry.get("key") in (None, taint) for entry in tolerations):
+        return item
+    body = copy.deepcopy(item.body)
+    body["spec"]["template"]["spec"]["tolerations"] = [*tolerations, {"key": taint, "operator": "Exists"}]
+    return Manifest(item.api_version, item.kind, item.namespace, item.name, body)
 
 
 def _narrow(term: dict[str, Any], wanted: list[Expression]) -> dict[str, Any]:
