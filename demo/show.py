@@ -49,7 +49,7 @@ class Screen:
     def look_around(self, control_plane: ControlPlane, parts: Parts, *, keep: bool) -> None:
         """How to go on from here."""
         if not keep:
-            self.head("Done. Everything is stopped and removed now; `make demo KEEP=1` leaves it running.")
+            self.head("Done. Now everything is stopped and removed; KEEP=1 leaves it running.")
             return
         folder = parts.folders[0]
         self.head("It goes on running. Look around:")

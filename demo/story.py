@@ -50,7 +50,7 @@ def adopt(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
 
 def follow_upgrade(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
     """Rewrite 10-aws.conflist on each node as a VPC CNI upgrade did, and time until the chain has followed."""
-    screen.head("A VPC CNI upgrade rewrites 10-aws.conflist: egress-cni's mtu 9001 becomes a string")
+    screen.head("A VPC CNI upgrade rewrites 10-aws.conflist: an mtu becomes a string")
     screen.say(
         "VPC CNI 1.12.5 to 1.12.6 did this (aws/amazon-vpc-cni-k8s#2364). With cni.exclusive=false, as its guide asks "
         "for, Cilium itself does not follow: new pods failed until it was restarted."

@@ -1,7 +1,5 @@
 """The real charts, the real helm, and a cluster to render for."""
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,32 +7,22 @@ from typing import Any
 import pytest
 
 from cnichain.api.chain import CNIChainSpec, parse_spec
-from cnichain.dev.manifest import find_tools_dir, load_manifest
-from cnichain.dev.toolchain import tool_path
+from cnichain.dev.toolchain import ensure
 from cnichain.preflight.facts import ClusterFacts
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def charts_dir() -> Path:
+def charts_dir(chart_dir: Path) -> Path:
     """The folder of the official charts."""
-    folder = Path(os.environ.get("CHART_DIR") or REPOSITORY.parent / "shared" / "charts")
-    if not (folder / "cilium-1.17.3.tgz").exists():
-        pytest.skip(f"no official charts in {folder}; set CHART_DIR to a folder of cilium-VERSION.tgz")
-    return folder
+    return chart_dir
 
 
 @pytest.fixture(scope="session")
 def helm() -> str:
-    """The real helm: from HELM, else as `cnichain dev tools` has built it, else from the search path."""
-    families = load_manifest(find_tools_dir())
-    built = [tool_path(family, tool) for family in families for tool in family.tools if tool.name == "helm"]
-    candidates = [os.environ.get("HELM"), *(str(path) for path in built if path.exists()), shutil.which("helm")]
-    found = next((path for path in candidates if path), None)
-    if found is None:
-        pytest.skip("no helm: run `cnichain dev tools`, or set HELM to the program")
-    return found
+    """The real helm, as `cnichain dev tools` builds it."""
+    return str(ensure("controlplane").path("helm"))
 
 
 @pytest.fixture(scope="session")
