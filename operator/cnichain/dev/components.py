@@ -148,6 +148,7 @@ def _apiserver(layout: Layout, config: Config, ports: Ports, pki: Pki) -> Compon
         f"--service-account-signing-key-file={pki.account_key}",
         f"--service-cluster-ip-range={SERVICE_CIDR}",
         "--allow-privileged=true",
+        "--kubelet-preferred-address-types=InternalIP",  # no resolver knows the names of the nodes
         "--endpoint-reconciler-type=none",  # a loopback address is not allowed in the Endpoints of a Service
         f"--audit-policy-file={policy}",
         f"--audit-log-path={layout.audit_log}",
