@@ -49,6 +49,9 @@ class Parts:
                 f"--state-dir={folder.state_dir}",
                 f"--kubeconfig={self.control_plane.kubeconfig}",
                 "--health-port=0",
+                # A fake node has no Cilium that answers and no runtime; the machine's own are not meant.
+                "--cilium-health-url=",
+                "--runtime-socket=",
             )
 
     def _start(self, name: str, module: str, *arguments: str) -> None:

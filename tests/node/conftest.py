@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +17,10 @@ from typing import Any
 import pytest
 
 from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
+from cnichain.node.conflist import ConflistError
+from cnichain.node.decide import decide
+from cnichain.node.decision import Decision, View, Write
+from cnichain.node.files import scan
 from cnichain.node.folder import Folder, FolderFile, Kind, byte_order
 from cnichain.node.splice import cilium_entry
 
@@ -108,6 +114,17 @@ def folder_of(files: dict[str, bytes | Kind], children: dict[str, tuple[str, ...
     return Folder("/etc/cni/net.d", (1, 1), tuple(entries))
 
 
+def decided(files: dict[str, bytes | Kind], spec: NodeSpec | None = None, **view: Any) -> Decision:
+    """What is decided for such a folder; `view` gives the other fields of a View."""
+    return decide(View(folder_of(files), view.pop("binaries", ALL_BINARIES), **view), spec or NodeSpec())
+
+
+def written(decision: Decision) -> bytes:
+    """The bytes that the decision writes."""
+    assert isinstance(decision.action, Write), f"nothing is written: {decision.state}, {decision.message}"
+    return decision.action.content
+
+
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
     """Polls a condition up to a bound; fails with the words of `what`."""
     deadline = time.monotonic() + seconds
@@ -123,6 +140,28 @@ def fill_disk(file: Path) -> None:
         while filler.write(b"x" * 4096):
             pass
     assert os.statvfs(file).f_bavail == 0, "the file system is not full"
+
+
+class Reader(threading.Thread):
+    """Loads the folder in a tight loop, as a runtime does, and notes each time that there was no network."""
+
+    def __init__(self, conf: Path) -> None:
+        super().__init__()
+        self.conf, self.looks, self.bad = conf, 0, list[str]()
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        while not self._ending.is_set():
+            first = scan(self.conf).effective()
+            self.looks += 1
+            if first is None:
+                self.bad.append("no file")
+            elif isinstance(first.parsed, ConflistError) and (self.conf / first.name).exists():
+                self.bad.append(f"{first.name} {first.parsed}")
+
+    def end(self) -> None:
+        self._ending.set()
+        self.join(timeout=10)
 
 
 class Node:
@@ -164,12 +203,18 @@ class Node:
         temporary.write_bytes(content)
         temporary.rename(self.conf / name)
 
-    def start(self, *arguments: str, under: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
-        """The agent; its log goes to agent.log."""
-        command = [*under, sys.executable, "-m", "cnichain.node", "--node-name", "node-1", *arguments]
+    def start(
+        self, *arguments: str, under: tuple[str, ...] = (), env: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """The agent; its log goes to agent.log. env: in addition to the test's own."""
+        command = [*under, sys.executable, "-m", "cnichain.node", "--node-name", "node-1"]
+        # Neither this machine's own runtime nor what may listen on Cilium's port has a part in a test that names none.
+        command += ["--runtime-socket", "", "--cilium-health-url", "", *arguments]
         command += ["--cni-conf-dir", str(self.conf), "--cni-bin-dir", str(self.bin), "--state-dir", str(self.state)]
         with (self.root / "agent.log").open("ab") as log:
-            agent = subprocess.Popen([*command, "--kubeconfig", str(self.kubeconfig)], stderr=log)
+            agent = subprocess.Popen(
+                [*command, "--kubeconfig", str(self.kubeconfig)], stderr=log, env={**os.environ, **(env or {})}
+            )
         self._agents.append(agent)
         return agent
 
@@ -204,6 +249,16 @@ class Node:
             name: ((self.conf / name).read_bytes(), s.st_ino, stat.S_IMODE(s.st_mode)) for name, s in states.items()
         }
 
+    def stop(self) -> None:
+        """The newest agent, the way the kubelet ends it."""
+        self._agents[-1].send_signal(signal.SIGTERM)
+        assert self._agents[-1].wait(timeout=10) == 0, "the agent failed on its way out"
+
+    def kept(self) -> dict[str, Any]:
+        """The agent's memory."""
+        state: dict[str, Any] = json.loads((self.state / "state.json").read_text())
+        return state
+
     def end(self) -> None:
         """No agent is left behind."""
         for agent in self._agents:
@@ -218,6 +273,19 @@ def node(tmp_path: Path) -> Iterator[Node]:
     node = Node(tmp_path)
     yield node
     node.end()
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], dict[str, str]]:
+    """The environment of an agent whose file calls below a folder fail in the given way (see faults.c)."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler, and faults.c is to be compiled")
+    library = tmp_path_factory.mktemp("faults") / "faults.so"
+    source = Path(__file__).with_name("faults.c")
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(command, check=True, timeout=60)
+    return lambda below, fault: {"LD_PRELOAD": str(library), "FAULT_DIR": str(below), "FAULT": fault}
 
 
 def _nowhere() -> dict[str, Any]:

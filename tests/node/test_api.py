@@ -128,11 +128,25 @@ def test_the_spec_comes_in_and_the_status_goes_out(cluster: Kubectl, node: Node)
     assert status["chain"] == "aws-cni,egress-cni,portmap,cilium-cni"
     assert status["repairs"] == {"total": 1, "drifts": 0, "byCause": {"Publish": 1}}
     assert [(item["type"], item["status"]) for item in status["conditions"]] == [("Ready", "True")]
+    assert (status["lastWriter"], status["ciliumHealth"], status["dropIns"]) == ("Agent", "Unknown", [])
+    assert status["runtime"] == {"name": "", "view": "Unknown", "message": "the runtime is not asked"}
     _apply(cluster, primary="aws-vpc-cni", frozen=True)
     frozen = _wait_state(cluster, node, "Frozen")
     assert frozen["status"]["observedGeneration"] == frozen["metadata"]["generation"] == 2
     since = frozen["status"]["conditions"][0]["lastTransitionTime"]
     assert since == status["conditions"][0]["lastTransitionTime"], "still Ready, yet the time of the condition moved"
+
+
+def test_the_last_writer_and_drop_ins_are_told(cluster: Kubectl, node: Node) -> None:
+    """Another layout of the same chain is no drift, but somebody else has written it."""
+    _apply(cluster, primary="aws-vpc-cni")
+    node.start("--poll-seconds", "0.2")
+    assert _wait_state(cluster, node, "InSync")["status"]["lastWriter"] == "Agent"
+    (node.conf / "aws-cni").mkdir()
+    (node.conf / "aws-cni" / "50-x.conf").write_text("{}")
+    node.replace(CHAINED, json.dumps(json.loads(GOOD)).encode())
+    wait_until(lambda: _get(cluster)["status"]["lastWriter"] == "Other", "the other writer is told")
+    wait_until(lambda: _get(cluster)["status"]["dropIns"] == ["aws-cni/50-x.conf"], "the drop-in is told")
 
 
 def test_a_steady_node_writes_nothing_not_even_after_a_restart(

@@ -5,13 +5,24 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.node.conftest import ALL_BINARIES, CHAINED, DEFAULT_ENTRY, HISTORY, NEWEST, SOURCE, folder_of, with_tail
+from tests.node.conftest import (
+    ALL_BINARIES,
+    CHAINED,
+    DEFAULT_ENTRY,
+    HISTORY,
+    NEWEST,
+    SOURCE,
+    decided,
+    folder_of,
+    with_tail,
+    written,
+)
 
-from cnichain.api.chainnode import CiliumEntry, Desired, NodeSpec, NodeState
-from cnichain.api.primaries import PrimaryPlugin
+from cnichain.api.chainnode import CiliumEntry, NodeSpec, NodeState
 from cnichain.api.reasons import Reason
 from cnichain.node.conflist import parse
-from cnichain.node.decide import Decision, Known, Remove, View, Write, decide
+from cnichain.node.decide import decide
+from cnichain.node.decision import Known, View
 from cnichain.node.folder import Kind, digest
 from cnichain.node.splice import cilium_entry, derive
 
@@ -19,16 +30,6 @@ GOOD = derive(parse(NEWEST), DEFAULT_ENTRY)
 ISTIO = {"type": "istio-cni", "log_level": "info"}
 AFTER = Known(source_file=SOURCE, source_digest=digest(NEWEST), chained=True, last_good=GOOD)
 SINGLE = b'{"cniVersion":"0.3.1","name":"aws-cni","type":"aws-cni"}'
-
-
-def _decide(files: dict[str, bytes | Kind], spec: NodeSpec | None = None, **view: Any) -> Decision:
-    look = View(folder_of(files), view.pop("binaries", ALL_BINARIES), **view)
-    return decide(look, spec or NodeSpec())
-
-
-def _written(decision: Decision) -> bytes:
-    assert isinstance(decision.action, Write), f"nothing is written: {decision.state}, {decision.message}"
-    return decision.action.content
 
 
 def _edited(content: bytes, **values: Any) -> bytes:
@@ -103,10 +104,10 @@ WRITES: dict[str, tuple[dict[str, bytes | Kind], Known, NodeState, bytes]] = {
 
 @pytest.mark.parametrize(("files", "known", "cause", "content"), WRITES.values(), ids=WRITES)
 def test_writes_the_chain(files: dict[str, bytes | Kind], known: Known, cause: NodeState, content: bytes) -> None:
-    decision = _decide(files, known=known)
-    assert _written(decision) == content
+    decision = decided(files, known=known)
+    assert written(decision) == content
     assert decision.cause is cause, decision.message
-    again = _decide({**files, CHAINED: content}, known=known)
+    again = decided({**files, CHAINED: content}, known=known)
     assert again.action is None, f"written again and again: {again.message}"
     assert again.in_place
 
@@ -119,8 +120,8 @@ def test_follows_each_upgrade_and_downgrade_of_the_vpc_cni(old: str, new: str) -
     """Fault case 33."""
     before = derive(parse(HISTORY[old]), DEFAULT_ENTRY)
     known = Known(source_file=SOURCE, source_digest=digest(HISTORY[old]), chained=True, last_good=before)
-    decision = _decide({SOURCE: HISTORY[new], CHAINED: before}, known=known)
-    assert _written(decision) == derive(parse(HISTORY[new]), DEFAULT_ENTRY)
+    decision = decided({SOURCE: HISTORY[new], CHAINED: before}, known=known)
+    assert written(decision) == derive(parse(HISTORY[new]), DEFAULT_ENTRY)
     assert decision.cause is NodeState.DRIFT_SOURCE
     assert f"{SOURCE} has changed" in decision.message
 
@@ -226,6 +227,12 @@ SAYS: dict[str, tuple[dict[str, bytes | Kind], NodeState, Reason, str]] = {
         Reason.CONFLIST_SHADOWED,
         "containerd has no network then",
     ),
+    "24 a list in a .conf file first": (
+        {"00-x.conf": NEWEST, SOURCE: NEWEST, CHAINED: GOOD},
+        NodeState.SHADOWED,
+        Reason.CONFLIST_SHADOWED,
+        "is a list, but is not named .conflist. containerd has no network",
+    ),
     "42 a FIFO first": (
         {"00-x.conflist": Kind.OTHER, SOURCE: NEWEST, CHAINED: GOOD},
         NodeState.SHADOWED,
@@ -257,7 +264,7 @@ SAYS: dict[str, tuple[dict[str, bytes | Kind], NodeState, Reason, str]] = {
 def test_changes_nothing_and_says_why(
     files: dict[str, bytes | Kind], state: NodeState, reason: Reason, words: str
 ) -> None:
-    decision = _decide(files, known=AFTER)
+    decision = decided(files, known=AFTER)
     assert decision.action is None, f"a file would be changed: {decision.message}"
     assert (decision.state, decision.reason) == (state, reason), decision.message
     assert words in decision.message
@@ -271,9 +278,18 @@ def test_names_the_drop_ins_that_newer_runtimes_append() -> None:
     assert "aws-cni/50-x.conf" in decide(View(folder, ALL_BINARIES), NodeSpec()).message
 
 
+def test_names_an_owner_that_is_not_root() -> None:
+    """Fault case 49."""
+    folder = folder_of({SOURCE: NEWEST, CHAINED: GOOD})
+    files = tuple(replace(file, stranger=1000) for file in folder.files)
+    decision = decide(View(replace(folder, files=files), ALL_BINARIES), NodeSpec())
+    assert decision.verified
+    assert f"{SOURCE} belongs to the user 1000, not to root" in decision.message
+
+
 @pytest.mark.parametrize("kind", ["cilium-cni", "egress-cni"])
 def test_no_new_chain_while_a_binary_is_missing(kind: str) -> None:
-    decision = _decide({SOURCE: NEWEST}, binaries=ALL_BINARIES - {kind})
+    decision = decided({SOURCE: NEWEST}, binaries=ALL_BINARIES - {kind})
     assert decision.action is None
     assert (decision.state, decision.reason) == (NodeState.WAIT_CILIUM, Reason.PLUGIN_BINARY_MISSING)
     assert kind in decision.message
@@ -281,36 +297,36 @@ def test_no_new_chain_while_a_binary_is_missing(kind: str) -> None:
 
 
 def test_a_chain_in_place_is_reported_when_a_binary_goes_missing() -> None:
-    decision = _decide({SOURCE: NEWEST, CHAINED: GOOD}, binaries=ALL_BINARIES - {"cilium-cni"})
+    decision = decided({SOURCE: NEWEST, CHAINED: GOOD}, binaries=ALL_BINARIES - {"cilium-cni"})
     assert (decision.action, decision.state, decision.verified) == (None, NodeState.WAIT_CILIUM, False)
     assert decision.missing == ("cilium-cni",)
 
 
 def test_an_update_waits_for_the_new_binary_alone() -> None:
     old = derive(parse(HISTORY["1.12.6"]), DEFAULT_ENTRY)
-    waiting = _decide({SOURCE: NEWEST, CHAINED: old}, binaries=ALL_BINARIES - {"egress-cni"})
+    waiting = decided({SOURCE: NEWEST, CHAINED: old}, binaries=ALL_BINARIES - {"egress-cni"})
     assert waiting.action is None, "pods that could start with the old chain could not with the new one"
     stale = derive(parse(HISTORY["1.18.3"]), DEFAULT_ENTRY)
-    assert _written(_decide({SOURCE: NEWEST, CHAINED: stale}, binaries=ALL_BINARIES - {"cilium-cni"})) == GOOD
+    assert written(decided({SOURCE: NEWEST, CHAINED: stale}, binaries=ALL_BINARIES - {"cilium-cni"})) == GOOD
 
 
 def test_a_lost_tail_comes_back_only_with_its_binary() -> None:
     known = replace(AFTER, last_good=with_tail(GOOD, ISTIO))
-    assert parse(_written(_decide({SOURCE: NEWEST}, known=known))).types[-1] == "istio-cni"
-    gone = _decide({SOURCE: NEWEST}, known=known, binaries=ALL_BINARIES - {"istio-cni"})
-    assert _written(gone) == GOOD
+    assert parse(written(decided({SOURCE: NEWEST}, known=known))).types[-1] == "istio-cni"
+    gone = decided({SOURCE: NEWEST}, known=known, binaries=ALL_BINARIES - {"istio-cni"})
+    assert written(gone) == GOOD
 
 
 def test_frozen_reports_and_changes_nothing() -> None:
     frozen = NodeSpec(frozen=True)
-    drifted = _decide({SOURCE: NEWEST}, frozen, known=AFTER)
+    drifted = decided({SOURCE: NEWEST}, frozen, known=AFTER)
     assert (drifted.action, drifted.state, drifted.verified) == (None, NodeState.FROZEN, False)
     assert "was deleted" in drifted.message
-    assert _decide({SOURCE: NEWEST, CHAINED: GOOD}, frozen).verified
+    assert decided({SOURCE: NEWEST, CHAINED: GOOD}, frozen).verified
 
 
 def test_the_brake_holds_back_and_says_so() -> None:
-    decision = _decide({SOURCE: NEWEST, CHAINED: NEWEST}, known=AFTER, braked=True)
+    decision = decided({SOURCE: NEWEST, CHAINED: NEWEST}, known=AFTER, braked=True)
     assert (decision.action, decision.state) == (None, NodeState.CONFLICT)
     assert decision.reason is Reason.CONFLIST_CONFLICT
     assert decision.foreign == digest(NEWEST)
@@ -323,62 +339,12 @@ def test_without_a_spec_nothing_is_touched() -> None:
 
 @pytest.mark.parametrize("name", ["../passwd.conflist", "05-cilium.conf", ""])
 def test_a_name_that_is_no_conflist_is_refused(name: str) -> None:
-    decision = _decide({SOURCE: NEWEST}, NodeSpec(conflist_file=name))
+    decision = decided({SOURCE: NEWEST}, NodeSpec(conflist_file=name))
     assert (decision.action, decision.reason) == (None, Reason.SPEC_INVALID)
 
 
 def test_the_entry_follows_the_spec() -> None:
     entry = CiliumEntry(enable_debug=True, log_file="/var/log/cilium.log")
-    decision = _decide({SOURCE: NEWEST, CHAINED: GOOD}, NodeSpec(cilium=entry), known=AFTER)
-    assert _written(decision) == derive(parse(NEWEST), cilium_entry(entry, "aws-cni"))
+    decision = decided({SOURCE: NEWEST, CHAINED: GOOD}, NodeSpec(cilium=entry), known=AFTER)
+    assert written(decision) == derive(parse(NEWEST), cilium_entry(entry, "aws-cni"))
     assert '"enable-debug" is false instead of true' in decision.message
-
-
-@pytest.mark.parametrize(
-    ("primary", "network", "kind"),
-    [
-        (PrimaryPlugin.AZURE_CNI, "azure", "azure-vnet"),
-        (PrimaryPlugin.FLANNEL, "cbr0", "flannel"),
-        (PrimaryPlugin.CALICO, "k8s-pod-network", "calico"),
-        (PrimaryPlugin.GENERIC_VETH, "any", "any-plugin"),
-    ],
-)
-def test_chains_after_the_other_primaries(primary: PrimaryPlugin, network: str, kind: str) -> None:
-    content = json.dumps({"cniVersion": "0.3.1", "name": network, "plugins": [{"type": kind}]}).encode()
-    binaries = frozenset({kind, "cilium-cni"})
-    chained = parse(_written(_decide({"10-x.conflist": content}, NodeSpec(primary=primary), binaries=binaries)))
-    assert chained.types == (kind, "cilium-cni")
-    assert chained.plugins[-1].value["chaining-mode"] == "generic-veth"
-
-
-class TestUnchained:
-    """The way back to the primary alone."""
-
-    spec = NodeSpec(desired=Desired.UNCHAINED)
-
-    def test_removes_our_file_when_the_primary_can_take_over(self) -> None:
-        decision = _decide({SOURCE: NEWEST, CHAINED: GOOD}, self.spec)
-        assert decision.action == Remove(GOOD)
-        after = _decide({SOURCE: NEWEST}, self.spec)
-        assert (after.state, after.verified, after.action) == (NodeState.UNCHAINED, True, None)
-
-    @pytest.mark.parametrize(
-        ("files", "words"),
-        [
-            ({CHAINED: GOOD}, "nothing valid would be left"),
-            ({CHAINED: GOOD, SOURCE: b"{"}, "nothing valid would be left"),
-            ({CHAINED: GOOD, "10-aws.conf": NEWEST}, "a list must be named .conflist"),
-            ({CHAINED: GOOD, f"{SOURCE}.cilium_bak": NEWEST}, "cni.exclusive=true"),
-        ],
-    )
-    def test_keeps_it_while_the_node_would_be_without_network(self, files: dict[str, bytes], words: str) -> None:
-        decision = _decide(dict(files), self.spec)
-        assert (decision.action, decision.state, decision.verified) == (None, NodeState.UNINSTALLING, False)
-        assert words in decision.message
-
-    def test_leaves_a_file_that_is_no_chain(self) -> None:
-        assert _decide({SOURCE: NEWEST, CHAINED: NEWEST}, self.spec).action is None
-
-    def test_tells_when_another_file_still_calls_cilium(self) -> None:
-        decision = _decide({"02-istio-cni.conflist": with_tail(GOOD, ISTIO), SOURCE: NEWEST}, self.spec)
-        assert (decision.reason, decision.verified) == (Reason.CONFLIST_SHADOWED, False)

@@ -174,6 +174,25 @@ def test_a_read_only_file_system_is_named(small_disk: Path) -> None:
     assert _names(small_disk) == [SOURCE]
 
 
+def test_the_owner_and_the_mode_of_a_file_are_seen(conf: Path) -> None:
+    """Fault case 49: another owner is told, and a file that its mode closes is read all the same, as by a runtime."""
+    assert _look(conf, SOURCE).stranger is None
+    if not IS_ROOT:
+        pytest.skip("giving a file away needs root")
+    os.chown(conf / SOURCE, 1234, -1)
+    (conf / SOURCE).chmod(0)
+    assert _look(conf, SOURCE).stranger == 1234
+    assert _look(conf, SOURCE).content == NEWEST
+
+
+def test_each_write_gives_the_file_another_mark(conf: Path) -> None:
+    _write(conf)
+    first = _look(conf, CHAINED).mark
+    assert _look(conf, CHAINED).mark == first
+    _write(conf)
+    assert _look(conf, CHAINED).mark != first
+
+
 def test_a_folder_without_write_permission_is_named(conf: Path) -> None:
     if IS_ROOT:
         pytest.skip("root may write everywhere; the read-only file system above stands for it")

@@ -10,8 +10,6 @@ from cnichain.api.chain import CNIChainSpec, parse_spec
 from cnichain.dev.toolchain import ensure
 from cnichain.preflight.facts import ClusterFacts
 
-REPOSITORY = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="session")
 def charts_dir(chart_dir: Path) -> Path:

@@ -95,6 +95,18 @@ def test_no_key_material_is_rendered(render: Render, version: str) -> None:
 
 
 @ALL
+def test_with_writer_cnichain_cilium_writes_no_conflist_and_still_installs_its_plugin(
+    render: Render, version: str
+) -> None:
+    rendered = render(version, conflist={"writer": "CNIChain"})
+    config = find(rendered, "ConfigMap", "cilium-config")["data"]
+    assert "write-cni-conf-when-ready" not in config
+    assert config["cni-chaining-mode"] == "aws-cni"
+    pod = find(rendered, "DaemonSet", "cilium")["spec"]["template"]["spec"]
+    assert "install-cni-binaries" in {container["name"] for container in pod["initContainers"]}
+
+
+@ALL
 def test_the_agents_keep_the_primarys_conflist_and_rules(render: Render, version: str) -> None:
     rendered = render(version)
     config = find(rendered, "ConfigMap", "cilium-config")["data"]

@@ -128,8 +128,10 @@ class Harness:
             yield folders
 
     @contextmanager
-    def agent(self, folder: NodeFolder, kubeconfig: Path | None = None) -> Iterator[None]:
-        """The agent of one node."""
+    def agent(
+        self, folder: NodeFolder, kubeconfig: Path | None = None, *, cilium_health_url: str = ""
+    ) -> Iterator[None]:
+        """The agent of one node, which has no runtime, and no Cilium that answers unless its address is given."""
         command = [
             *(sys.executable, "-m", "cnichain.node"),
             f"--node-name={folder.root.name}",
@@ -138,6 +140,9 @@ class Harness:
             f"--state-dir={folder.state_dir}",
             f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
             "--health-port=0",
+            f"--cilium-health-url={cilium_health_url}",
+            "--cilium-down-grace=2",
+            "--runtime-socket=",
         ]
         with self._process(command, self.work / f"agent-{folder.root.name}.log"):
             yield

@@ -73,6 +73,7 @@ class NodeState(StrEnum):
     DRIFT_DEST = "DriftDest"
     SHADOWED = "Shadowed"
     RUNTIME_STALE = "RuntimeStale"
+    CILIUM_DOWN = "CiliumDown"
     CONFLICT = "Conflict"
     FROZEN = "Frozen"
     UNINSTALLING = "Uninstalling"
@@ -98,6 +99,30 @@ class OnCiliumDown(StrEnum):
 
     CLOSED = "Closed"
     OPEN = "Open"
+
+
+class RuntimeView(StrEnum):
+    """Whether the runtime has loaded the effective file; Unknown when it cannot be asked or does not tell."""
+
+    VERIFIED = "Verified"
+    STALE = "Stale"
+    UNKNOWN = "Unknown"
+
+
+class CiliumHealth(StrEnum):
+    """Whether the node's cilium-agent answers its health check; Down after a grace time without a good answer."""
+
+    HEALTHY = "Healthy"
+    DOWN = "Down"
+    UNKNOWN = "Unknown"
+
+
+class LastWriter(StrEnum):
+    """Who wrote the chained conflist last; Unknown without a file, or when the agent has lost its memory."""
+
+    AGENT = "Agent"
+    OTHER = "Other"
+    UNKNOWN = "Unknown"
 
 
 @wire
@@ -139,7 +164,7 @@ class Repairs:
     drifts: Annotated[int, Ge(0)] = 0
     """Those that put right what someone else had changed or removed."""
     by_cause: dict[str, int] = field(default_factory=dict)
-    """By the state that called for the repair: Publish, DriftSource, DriftDest, Shadowed."""
+    """By the state that called for the repair: Publish, DriftSource, DriftDest, CiliumDown."""
 
 
 @wire
@@ -154,6 +179,18 @@ class LastRepair:
     """From the event, or the poll that found it, to the verified file."""
     previous_digest: Digest = ""
     """Digest of the file that was replaced; empty when there was none."""
+
+
+@wire
+class RuntimeReport:
+    """What the container runtime itself says, over its socket."""
+
+    name: Annotated[str, MaxLen(64)] = ""
+    """Name and version; empty while it cannot be asked."""
+    view: RuntimeView = RuntimeView.UNKNOWN
+    """Whether it has loaded the effective file."""
+    message: ShortText = ""
+    """What differs, or why it is not known."""
 
 
 @wire
@@ -200,8 +237,16 @@ class NodeStatus:
     """Digest of the source file's bytes."""
     result_digest: Digest = ""
     """Digest of the chained conflist's bytes on disk."""
+    last_writer: LastWriter = LastWriter.UNKNOWN
+    """Who wrote the chained conflist last, as far as it can be known."""
+    drop_ins: Annotated[list[FileName], MaxLen(32)] = field(default_factory=list)
+    """Files that containerd 2.1 and newer append to the chain: <folder>/<network>/*.conf."""
+    runtime: RuntimeReport = field(default_factory=RuntimeReport)
+    """The runtime's own view."""
     cilium: Annotated[str, MaxLen(32)] = ""
     """Whether the cilium-cni binary is there: Installed or Missing."""
+    cilium_health: CiliumHealth = CiliumHealth.UNKNOWN
+    """Whether the node's cilium-agent answers its health check."""
     missing_binaries: Annotated[list[str], MaxLen(64)] = field(default_factory=list)
     """Plugin types of the chain that have no executable in the CNI binary folder."""
     repairs: Repairs = field(default_factory=Repairs)

@@ -4,8 +4,10 @@ A reason is a promise to its reader: `cause` says what it means, `fix` what to d
 heal by itself; it alone may set the Stalled condition (kstatus: Stalled is for errors that need a person).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from cnichain.api.reasons_node import NODE_REASONS
+from cnichain.api.reasons_node import info as _info
 
 
 class Reason(StrEnum):
@@ -73,23 +75,14 @@ class Reason(StrEnum):
     CONFLIST_WRITE_FAILED = "ConflistWriteFailed"
     CONFLIST_CONFLICT = "ConflistConflict"
     CONFLIST_UNSAFE_FILE = "ConflistUnsafeFile"
+    RUNTIME_STALE = "RuntimeStale"
+    RUNTIME_NOT_READY = "RuntimeNotReady"
+    CILIUM_NOT_HEALTHY = "CiliumNotHealthy"
+    CILIUM_DOWN_OPEN = "CiliumDownOpen"
+    CILIUM_DOWN_CLOSED = "CiliumDownClosed"
 
 
-@dataclass(frozen=True)
-class ReasonInfo:
-    """What a reason means and what to do about it; Markdown without links, one or two sentences each."""
-
-    cause: str
-    fix: str
-    terminal: bool = False
-    warning: bool = True
-
-
-def _info(cause: str, fix: str = "", *, terminal: bool = False, warning: bool = True) -> ReasonInfo:
-    return ReasonInfo(cause=cause, fix=fix or "Nothing to do.", terminal=terminal, warning=warning)
-
-
-REASONS: dict[Reason, ReasonInfo] = {
+REASONS = {
     Reason.READY: _info(
         "Every stage is applied and healthy, and the chain is verified on every node in scope.", warning=False
     ),
@@ -248,43 +241,5 @@ REASONS: dict[Reason, ReasonInfo] = {
         "The operator met an error that it has no name for. It tries again.",
         "Please report it with the operator's log.",
     ),
-    Reason.CHAIN_VERIFIED: _info(
-        "The chained conflist is on disk as derived, and is the file that the runtime picks.", warning=False
-    ),
-    Reason.CHAIN_REPAIRED: _info("The agent wrote the chained conflist anew.", warning=False),
-    Reason.NODE_SPEC_MISSING: _info("The operator has not said yet what this node should have.", warning=False),
-    Reason.NODE_FROZEN: _info("The agent reports and changes no file.", warning=False),
-    Reason.NODE_UNCHAINED: _info("The node runs the primary CNI alone, as asked.", warning=False),
-    Reason.CONF_DIR_UNUSABLE: _info(
-        "The CNI configuration folder is missing, is not a folder, or cannot be read or written.",
-        "Check the path and its permissions on the node; the runtime uses the same folder.",
-    ),
-    Reason.PRIMARY_CONFLIST_MISSING: _info(
-        "No conflist of the primary CNI's network is on the node yet.",
-        "Look at the primary's pod on this node: it writes the file when it is ready (on EKS: aws-node).",
-    ),
-    Reason.PRIMARY_CONFLIST_INVALID: _info(
-        "The primary's conflist is not valid, so nothing is derived from it; the last good chain stays.",
-        "Look at the file that the message names and at the program that writes it.",
-    ),
-    Reason.PLUGIN_BINARY_MISSING: _info(
-        "A plugin of the chain has no executable in the CNI binary folder, so every pod start would fail.",
-        "Look at the DaemonSet that installs it (cilium-cni: cilium; others: the primary).",
-    ),
-    Reason.CONFLIST_SHADOWED: _info(
-        "Another file sorts before the chained conflist, so the runtime uses it and pods start WITHOUT policy.",
-        "Remove or rename the file that the message names, or take it into the chain.",
-    ),
-    Reason.CONFLIST_WRITE_FAILED: _info(
-        "The chained conflist could not be written; the file on disk is as it was.",
-        "The message carries the system's error: a full disk, a read-only file system, a missing permission.",
-    ),
-    Reason.CONFLIST_CONFLICT: _info(
-        "Another writer keeps changing the chained conflist, so the agent holds back.",
-        "Find the other writer. Usual ones: `cni.exclusive=true`, istio-cni or linkerd-cni editing every conflist.",
-    ),
-    Reason.CONFLIST_UNSAFE_FILE: _info(
-        "Something that is not a regular file has the chained conflist's name, so the agent does not touch it.",
-        "Remove the symlink, folder or special file that the message names.",
-    ),
+    **{Reason(code): about for code, about in NODE_REASONS.items()},
 }

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from cnichain.node import files
 from cnichain.node.conflist import ConflistError
-from cnichain.node.decide import Decision, Remove, Write
+from cnichain.node.decision import Action, Decision, Nudge, Remove, Write
 from cnichain.node.folder import Folder
 from cnichain.node.log import log
-from cnichain.node.splice import validate
 from cnichain.node.state import StateDir
 from cnichain.node.timing import Backoff
 
@@ -20,60 +19,63 @@ class Actor:
     def __init__(self, conf_dir: Path, state: StateDir) -> None:
         self._conf_dir, self._state = conf_dir, state
         self._backoff = Backoff(1, 60)
-        self._refused: tuple[bytes, files.NodeFileError] | None = None
+        self._refused: tuple[bytes | None, files.NodeFileError] | None = None
         self._retry_at = 0.0
+        self.written = ""
+        """Mark of the file that was written last; empty when none was."""
 
     def retry_in(self, now: float) -> float:
         """Seconds until what was refused is tried again; 0.0 when nothing was."""
         return max(0.0, self._retry_at - now) if self._refused else 0.0
 
-    def act(self, decision: Decision, folder: Folder, name: str) -> files.NodeFileError | None:
-        """Writes or removes the file `name`. None when it is done, else the error that stood in the way.
+    def act(self, action: Action, folder: Folder) -> files.NodeFileError | None:
+        """Carries it out. None when it is done, else the error that stood in the way.
 
-        ChangedMeanwhileError asks for another look. Any other error is kept: the same bytes are not tried again before
-        a backoff of 1 to 60 s is over, other bytes are tried at once.
+        ChangedMeanwhileError asks for another look. Any other error is kept: the same is not tried again before a
+        backoff of 1 to 60 s is over, something else is tried at once.
         """
-        action = decision.action
-        if action is None:
-            return None
-        if self._refused and self._refused[0] == action.content and self.retry_in(time.monotonic()) > 0:
+        if self._refused and self._refused[0] == _content(action) and self.retry_in(time.monotonic()) > 0:
             return self._refused[1]
         try:
-            if isinstance(action, Remove):
-                self._state.save_last_good(name, action.content)
-                files.remove(self._conf_dir, name, action.content, folder_identity=folder.identity)
+            if isinstance(action, Nudge):
+                files.nudge(self._conf_dir)
+            elif isinstance(action, Remove):
+                self._state.save_last_good(action.name, action.content)
+                files.remove(self._conf_dir, action.name, action.content, folder_identity=folder.identity)
             else:
-                self._write(action, folder, name)
+                self.written = files.write_atomic(
+                    self._conf_dir,
+                    action.name,
+                    action.content,
+                    folder_identity=folder.identity,
+                    check=action.check,
+                    source=action.source,
+                )
         except files.ChangedMeanwhileError as error:
             log.info("Looking again", because=str(error))
             return error
         except (files.NodeFileError, ConflistError) as error:
-            return self._refuse(action.content, error, name)
+            return self._refuse(action, error)
         self._refused = None
         self._backoff.reset()
         return None
 
-    def _write(self, action: Write, folder: Folder, name: str) -> None:
-        source = action.source
-        files.write_atomic(
-            self._conf_dir,
-            name,
-            action.content,
-            folder_identity=folder.identity,
-            check=lambda content: validate(content, source.conflist, action.profile.chaining_mode),
-            source=(source.file.name, source.file.content or b""),
-        )
-
-    def _refuse(self, content: bytes, error: files.NodeFileError | ConflistError, name: str) -> files.NodeFileError:
+    def _refuse(self, action: Action, error: files.NodeFileError | ConflistError) -> files.NodeFileError:
         if isinstance(error, ConflistError):
+            name = action.name if isinstance(action, Write) else ""
             error = files.WriteFailedError(f"{name} was not published: what was read back from the disk {error}")
-        self._refused = (content, error)
+        self._refused = (_content(action), error)
         self._retry_at = time.monotonic() + self._backoff.delay()
         return error
+
+
+def _content(action: Action) -> bytes | None:
+    """What tells one refused action from another."""
+    return None if isinstance(action, Nudge) else action.content
 
 
 def failed(decision: Decision, error: files.NodeFileError) -> Decision:
     """The decision, whose action the error prevented, as it is to be reported."""
     if isinstance(error, files.ChangedMeanwhileError):
         return decision
-    return replace(decision, action=None, reason=error.reason, message=f"{error}.", passing=False)
+    return replace(decision, action=None, settled=False, reason=error.reason, message=f"{error}.", passing=False)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from cnichain.api.reasons import Reason
 from cnichain.node.conflist import RUNTIME_EXTENSIONS
-from cnichain.node.folder import Folder, FolderFile, Kind, byte_order
+from cnichain.node.folder import CILIUM_BACKUP, Folder, FolderFile, Kind, byte_order
 
 MAX_SIZE = 1 << 20
 """Bytes. Real conflists have two or three thousand; more than this is a mistake or an attack, and is not read."""
 
+_NUDGE = ".chain-nudge.tmp"
 _MAX_CHILDREN = 32
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -101,13 +102,13 @@ def write_atomic(
     *,
     folder_identity: tuple[int, int],
     check: Callable[[bytes], object],
-    source: tuple[str, bytes],
-) -> None:
-    """Puts `content` under `name`, whole or not at all.
+    source: tuple[str, bytes] | None,
+) -> str:
+    """Puts `content` under `name`, whole or not at all. Returns the new file's mark (see FolderFile).
 
     The temporary file stands in the same folder (containerd reloads only for a rename within it) under a name that no
     runtime loads. `check` gets the bytes read back from it and raises ConflistError for bad ones. `source` is the name
-    and content of the file that `content` was derived from: if it has changed since, nothing is published.
+    and content of the file that `content` was derived from, if any: if it has changed since, nothing is published.
     Raises ConfDirError, UnsafeFileError, WriteFailedError, ChangedMeanwhileError.
     """
     with open_folder(path) as folder:
@@ -119,12 +120,13 @@ def write_atomic(
             clean_temporaries(folder, name)
             _write_temporary(folder, temporary, content, mode)
             check(_read(folder, temporary) or b"")
-            if _read(folder, source[0]) != source[1]:
+            if source is not None and _read(folder, source[0]) != source[1]:
                 raise ChangedMeanwhileError(f"{source[0]} changed while the chain was derived from it")
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
             if _read(folder, name) != content:
                 raise ChangedMeanwhileError(f"{name} was changed again right after it was written")
+            return _mark(os.stat(name, dir_fd=folder, follow_symlinks=False))
         except OSError as error:
             raise WriteFailedError(f"{path / name} could not be written: {system_error(error)}") from error
         finally:
@@ -144,10 +146,29 @@ def remove(path: Path, name: str, content: bytes, *, folder_identity: tuple[int,
             raise WriteFailedError(f"{path / name} could not be removed: {system_error(error)}") from error
 
 
+def nudge(path: Path) -> None:
+    """Makes a runtime load the folder anew that has missed a change: containerd does so at any write or removal in it.
+
+    A file that no runtime loads is made, written and removed. Raises ConfDirError, WriteFailedError.
+    """
+    with open_folder(path) as folder:
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(_NUDGE, dir_fd=folder)
+            descriptor = os.open(_NUDGE, _CREATE_FLAGS, 0o600, dir_fd=folder)
+            try:
+                os.write(descriptor, b"\n")
+            finally:
+                os.close(descriptor)
+                os.unlink(_NUDGE, dir_fd=folder)
+        except OSError as error:
+            raise WriteFailedError(f"{path / _NUDGE} could not be written: {system_error(error)}") from error
+
+
 def clean_temporaries(folder: int, name: str) -> None:
     """Removes what an agent that was killed in the middle of a write left behind."""
     for entry in os.listdir(folder):
-        if entry.startswith(f".{name}.chain-") and entry.endswith(".tmp"):
+        if entry == _NUDGE or (entry.startswith(f".{name}.chain-") and entry.endswith(".tmp")):
             with suppress(FileNotFoundError):
                 os.unlink(entry, dir_fd=folder)
 
@@ -174,8 +195,14 @@ def _look(folder: int, name: str) -> FolderFile | None:
         return FolderFile(name, Kind.SYMLINK, mode=mode)
     if not stat.S_ISREG(state.st_mode):
         return FolderFile(name, Kind.OTHER, mode=mode)
-    content, problem = _content(folder, name, state.st_size) if name.endswith(RUNTIME_EXTENSIONS) else (None, "")
-    return FolderFile(name, Kind.REGULAR, content=content, problem=problem, mode=mode)
+    is_read = name.endswith((*RUNTIME_EXTENSIONS, CILIUM_BACKUP))
+    content, problem = _content(folder, name, state.st_size) if is_read else (None, "")
+    stranger = None if state.st_uid in (0, os.geteuid()) else state.st_uid
+    return FolderFile(name, Kind.REGULAR, content, problem, mode, mark=_mark(state), stranger=stranger)
+
+
+def _mark(state: os.stat_result) -> str:
+    return f"{state.st_ino}:{state.st_mtime_ns}"
 
 
 def _content(folder: int, name: str, size: int) -> tuple[bytes | None, str]:

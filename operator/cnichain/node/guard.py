@@ -1,11 +1,9 @@
 """The guard: looks at the node, decides, acts, verifies, reports; then waits for an event. Level-triggered.
 
-One thread, no network: an API that is slow or away never delays a repair. Each pass looks at everything anew, so a
-lost event costs at most one poll interval.
+One thread, no network: an API, a runtime or a Cilium that is slow or away never delays a repair. Each pass looks at
+everything anew, so a lost event costs at most one poll interval.
 """
 
-import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -17,20 +15,23 @@ from cnichain.api.chainnode import LastRepair, NodeState, NodeStatus
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.node import files
 from cnichain.node.act import Actor, failed
+from cnichain.node.alarm import UNWATCHED_POLL, Alarm
 from cnichain.node.brake import Brake
-from cnichain.node.decide import Decision, Known, View, decide
+from cnichain.node.cilium import CiliumWatcher
+from cnichain.node.decide import decide
+from cnichain.node.decision import Action, Decision, Nudge, Remove, View, Write
 from cnichain.node.files import ChangedMeanwhileError
-from cnichain.node.folder import Folder, digest
-from cnichain.node.inotify import InotifyUnavailableError, Watcher
+from cnichain.node.folder import Folder, FolderFile, digest
 from cnichain.node.log import log, now_rfc3339
+from cnichain.node.remember import known, remember
+from cnichain.node.runtime import RuntimeWatcher
+from cnichain.node.runtimeview import Loaded, RuntimeSeen
 from cnichain.node.state import GivenSpec, StateDir, counted
 from cnichain.node.status import Seen, build, with_ready
-from cnichain.node.timing import Pace
+from cnichain.node.timing import Backoff, Pace
 
 SETTLE = 0.25
 """Seconds that something passing (a file caught half-written) may last before it is reported."""
-UNWATCHED_POLL = 2.0
-"""Seconds between looks while the folder is not watched: inotify is not to be had, or the folder is not there."""
 _ATTEMPTS = 5
 
 
@@ -44,23 +45,37 @@ class Options:
     version: str
 
 
+@dataclass(frozen=True)
+class _Done:
+    """An action that was carried out. previous: digest of the file that was replaced or removed."""
+
+    action: Action
+    cause: NodeState
+    previous: str
+
+
 class Guard:
     """Keeps one node's chain. `run` belongs to one thread; `give_spec`, `stop` and the properties to any."""
 
-    def __init__(self, options: Options, state: StateDir, publish: Callable[[NodeStatus], None]) -> None:
-        """publish takes each new status and must not block."""
-        self._options, self._state, self._publish = options, state, publish
+    def __init__(
+        self,
+        options: Options,
+        state: StateDir,
+        publish: Callable[[NodeStatus], None],
+        alarm: Alarm,
+        cilium: CiliumWatcher,
+        runtime: RuntimeWatcher | None,
+    ) -> None:
+        """publish takes each new status and must not block. runtime: None when it is not to be asked."""
+        self._options, self._state, self._publish, self._alarm = options, state, publish, alarm
+        self._cilium, self._runtime = cilium, runtime
         self._given = state.load_spec()
         self._memory = self._saved = state.load_memory()
-        self._last_good: bytes | None = None
+        self._last_good: tuple[str, bytes | None] = ("", None)
         self._lock = threading.Lock()
-        self._wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._stopping = False
-        self._watcher: Watcher | None = None
-        self._note = ""
         self._brake, self._pace = Brake(), Pace(burst=5, interval=0.1)
         self._actor = Actor(options.conf_dir, state)
-        self._first_event: float | None = None
+        self._nudge_backoff, self._nudge_at = Backoff(4, 60), 0.0
         self._passing_since: float | None = None
         self._published: NodeStatus | None = None
         self.progress = time.monotonic()
@@ -72,110 +87,147 @@ class Guard:
         """Takes a new spec and looks at once."""
         with self._lock:
             self._given = given
-        self._wake()
+        self._alarm.wake()
 
     def stop(self) -> None:
         """Makes `run` return; a write that has begun is finished, no other file is touched."""
-        self._stopping = True
-        self._wake()
+        self._alarm.stop()
 
     def wait_for_stop(self, seconds: float) -> bool:
         """Waits so long for `stop`; True once it was called."""
-        self._poll(seconds, with_events=False)
+        self._alarm.wait(seconds, with_events=False)
         self.progress = time.monotonic()
-        return self._stopping
+        return self._alarm.stopped
 
     def reload(self) -> None:
         """Reads anew what is kept on the node, after another agent has worked on it. Only before `run`."""
         self._given = self._state.load_spec()
         self._memory = self._saved = self._state.load_memory()
-        self._last_good = None
+        self._last_good = ("", None)
 
     def run(self) -> None:
         """Guards until `stop`."""
         try:
             self._clean_up_after_a_crash()
-            while not self._stopping:
+            while not self._alarm.stopped:
                 self._pace.spend(time.monotonic())
                 decision = self._look()
                 self.progress = time.monotonic()
                 self._wait(decision)
         finally:
-            if self._watcher is not None:
-                self._watcher.close()
+            self._alarm.close()
 
     def _look(self) -> Decision:
         """One pass: look, decide, act, and look again, until there is nothing more to do."""
         begun = time.monotonic()
         with self._lock:
             given = self._given
-        repairs: list[tuple[NodeState, str]] = []
+        done: list[_Done] = []
         seen, decision = self._see(given)
         for _ in range(_ATTEMPTS):
-            if decision.action is None or seen.folder is None or self._stopping:
+            action = decision.action
+            if action is None or seen.folder is None or self._alarm.stopped:
                 break
-            replaced = seen.folder.get(seen.conflist_file)
-            error = self._actor.act(decision, seen.folder, seen.conflist_file)
+            error = self._actor.act(action, seen.folder)
             if error is not None and not isinstance(error, ChangedMeanwhileError):
                 decision = failed(decision, error)
                 break
             if error is None:
-                repairs.append((decision.cause or decision.state, replaced.digest if replaced else ""))
+                replaced = None if isinstance(action, Nudge) else seen.folder.get(action.name)
+                done.append(_Done(action, decision.cause or decision.state, replaced.digest if replaced else ""))
+                self._after(action)
             seen, decision = self._see(given)
         if decision.action is not None:
             message = f"Changed again each time before it could be verified; looking again. {decision.message}"
-            decision = replace(decision, state=NodeState.VERIFY, message=message)
-        for cause, previous in repairs:
-            self._count(cause, previous, self._first_event or begun, decision)
+            decision = replace(decision, state=NodeState.VERIFY, settled=False, verified=False, message=message)
+        for item in done:
+            self._count(item, self._alarm.first_event or begun, decision)
+        if done:
+            self._alarm.first_event = None
         self._settle(decision, seen, begun)
         self._save_memory()
         return decision
 
     def _see(self, given: GivenSpec | None) -> tuple[Seen, Decision]:
-        self._drain()
-        self._arm()
+        self._alarm.drain()
+        self._alarm.arm()
         spec = given.spec if given else None
         conflist_file = spec.conflist_file if spec else ""
         folder: Folder | None = None
+        effective: FolderFile | None = None
+        runtime: RuntimeSeen | None = None
         binaries = files.executables(self._options.bin_dir)
         try:
             folder = files.scan(self._options.conf_dir)
         except files.ConfDirError as error:
             decision = Decision(NodeState.UNKNOWN, error.reason, f"{error}.", passing=True)
         else:
-            if self._last_good is None and conflist_file:
-                self._last_good = self._state.load_last_good(conflist_file)
-            known = Known(self._memory.source_file, self._memory.source_digest, self._memory.chained, self._last_good)
-            view = View(folder, binaries, known, braked=self._brake.remaining(time.monotonic()) > 0)
+            view = self._view(folder, binaries, conflist_file)
+            effective, runtime = view.effective, view.runtime
             decision = decide(view, spec)
             if decision.foreign is not None and decision.action is not None:
                 self._brake.seen(time.monotonic(), decision.foreign)
                 decision = decide(replace(view, braked=self._brake.remaining(time.monotonic()) > 0), spec)
-        generation = given.generation if given else 0
-        return Seen(folder, binaries, generation, conflist_file, self._note, self._options.version), decision
+        generation, note = given.generation if given else 0, self._alarm.note
+        version, cilium = self._options.version, self._cilium.verdict
+        return Seen(folder, effective, binaries, generation, conflist_file, cilium, runtime, note, version), decision
 
-    def _count(self, cause: NodeState, previous: str, started: float, decision: Decision) -> None:
+    def _view(self, folder: Folder, binaries: frozenset[str], conflist_file: str) -> View:
+        if conflist_file != self._last_good[0]:
+            self._last_good = (conflist_file, self._state.load_last_good(conflist_file))
+        now = time.monotonic()
+        view = View(
+            folder,
+            binaries,
+            known(self._memory, self._last_good[1]),
+            braked=self._brake.remaining(now) > 0,
+            cilium=self._cilium.verdict,
+            runtime=self._runtime.newest if self._runtime else None,
+        )
+        if self._runtime is None:
+            return view
+        runtime = self._runtime.seen(view.effective)
+        if runtime.loaded is Loaded.VERIFIED:
+            self._nudge_backoff.reset()
+            self._nudge_at = 0.0
+        return replace(view, runtime=runtime, may_nudge=now >= self._nudge_at)
+
+    def _after(self, action: Action) -> None:
+        """What follows from an action that was carried out."""
+        if isinstance(action, Nudge) and self._runtime is not None:
+            self._nudge_at = time.monotonic() + self._nudge_backoff.delay()
+            self._runtime.ask_again()
+        elif isinstance(action, Write) and action.is_chain:
+            self._memory = replace(self._memory, written=self._actor.written)
+
+    def _count(self, done: _Done, started: float, decision: Decision) -> None:
         milliseconds = round((time.monotonic() - started) * 1000)
-        if cause is not NodeState.UNINSTALLING:
-            self._memory = counted(self._memory, LastRepair(now_rfc3339(), cause.value, milliseconds, previous))
-        fields = {"cause": cause.value, "durationMilliseconds": milliseconds, "previousDigest": previous}
-        outcome = "The chained conflist was removed" if cause is NodeState.UNINSTALLING else "The chain was repaired"
+        fields: dict[str, object] = {"cause": done.cause.value, "durationMilliseconds": milliseconds}
+        outcome = "The runtime was nudged"
+        if isinstance(done.action, Remove):
+            outcome = "The chained conflist was removed"
+        elif isinstance(done.action, Write) and not done.action.is_chain:
+            outcome = "The primary's conflist was restored"
+        elif isinstance(done.action, Write):
+            outcome = "The chain was repaired"
+            repair = LastRepair(now_rfc3339(), done.cause.value, milliseconds, done.previous)
+            self._memory = counted(self._memory, repair)
+        if done.previous:
+            fields["previousDigest"] = done.previous
         log.info(outcome, state=decision.state.value, detail=decision.message, **fields)
 
     def _settle(self, decision: Decision, seen: Seen, begun: float) -> None:
         """Remembers and reports what was found, unless it may be over in a moment."""
-        if decision.in_place and decision.source is not None:
+        if decision.in_place or decision.settled:
             self._brake.stands(time.monotonic())
+        if decision.in_place and decision.source is not None:
             chained = seen.folder.get(seen.conflist_file) if seen.folder else None
             self._keep_last_good(seen.conflist_file, chained.content if chained else None)
-            source = decision.source.file
-            self._memory = replace(self._memory, source_file=source.name, source_digest=source.digest, chained=True)
-        elif decision.state is NodeState.UNCHAINED:
-            self._memory = replace(self._memory, chained=False)
+        self._memory = remember(self._memory, decision, seen.folder, seen.conflist_file, seen.cilium)
         self._passing_since = (self._passing_since or begun) if decision.passing else None
         if self._settles_in() > 0:
             return
-        self._first_event = None
+        self._alarm.first_event = None
         self.verified = decision.verified
         self._memory = with_ready(self._memory, decision, now_rfc3339())
         self._report(build(decision, seen, self._memory))
@@ -198,52 +250,15 @@ class Guard:
     def _wait(self, decision: Decision) -> None:
         """Returns when it is time for the next look. Waits for the pace of a burst first, for a reason second."""
         now = time.monotonic()
-        is_watching = self._watcher is not None and self._watcher.is_watching
         held = self._brake.remaining(now) if decision.state is NodeState.CONFLICT else 0.0
-        further = (self._settles_in(), held, self._actor.retry_in(now), 0.0 if is_watching else UNWATCHED_POLL)
-        self._poll(min([self._options.poll, *(seconds for seconds in further if seconds > 0)]), with_events=True)
+        is_stale = decision.reason in (Reason.RUNTIME_STALE, Reason.RUNTIME_NOT_READY)
+        nudge = self._nudge_at - now if is_stale else 0.0
+        unwatched = 0.0 if self._alarm.is_watching else UNWATCHED_POLL
+        further = (self._settles_in(), held, self._actor.retry_in(now), nudge, unwatched)
+        self._alarm.wait(min([self._options.poll, *(seconds for seconds in further if seconds > 0)]), with_events=True)
         # The pace: what comes in a burst is looked at together, once the burst has used up its free looks.
-        while not self._stopping and (pause := self._pace.wait(time.monotonic())) > 0:
-            self._poll(pause, with_events=False)
-
-    def _poll(self, timeout: float, *, with_events: bool) -> None:
-        poller = select.poll()
-        poller.register(self._wake_read, select.POLLIN)
-        if with_events and self._watcher is not None:
-            poller.register(self._watcher.fileno(), select.POLLIN)
-        deadline = time.monotonic() + timeout
-        while not self._stopping:
-            ready = poller.poll(max(0.0, deadline - time.monotonic()) * 1000 + 1)
-            woken = any(descriptor == self._wake_read for descriptor, _ in ready)
-            if woken:
-                with suppress(BlockingIOError):
-                    os.read(self._wake_read, 4096)
-            if with_events and self._drain():
-                return
-            if (woken and with_events) or time.monotonic() >= deadline:
-                return
-
-    def _drain(self) -> bool:
-        """Takes the waiting events, which the look that follows covers; True when one of them called for it."""
-        if self._watcher is None or not self._watcher.read():
-            return False
-        self._first_event = self._first_event or time.monotonic()
-        return True
-
-    def _arm(self) -> None:
-        """Watches what is there; falls back to polling, and says so, when the kernel gives no watch."""
-        try:
-            if self._watcher is None:
-                self._watcher = Watcher(self._options.conf_dir, self._options.bin_dir)
-            self._watcher.arm()
-            self._note = ""
-        except InotifyUnavailableError as error:
-            if self._watcher is not None:
-                self._watcher.close()
-                self._watcher = None
-            if not self._note:
-                log.warning("inotify is not available; polling", error=str(error))
-            self._note = f"(inotify is not available, so the folder is looked at every {UNWATCHED_POLL:g} s: {error})"
+        while not self._alarm.stopped and (pause := self._pace.wait(time.monotonic())) > 0:
+            self._alarm.wait(pause, with_events=False)
 
     def _clean_up_after_a_crash(self) -> None:
         given = self._given
@@ -253,8 +268,8 @@ class Guard:
             files.clean_temporaries(folder, given.spec.conflist_file)  # the next write tries again and reports
 
     def _keep_last_good(self, name: str, content: bytes | None) -> None:
-        if content is not None and digest(content) != digest(self._last_good):
-            self._last_good = content
+        if content is not None and digest(content) != digest(self._last_good[1]):
+            self._last_good = (name, content)
             self._state.save_last_good(name, content)
 
     def _save_memory(self) -> None:
@@ -262,7 +277,3 @@ class Guard:
         if self._memory != self._saved:
             self._saved = self._memory
             self._state.save_memory(self._memory)
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):  # a full pipe wakes just as well
-            os.write(self.wake_write, b"\0")

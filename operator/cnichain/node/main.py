@@ -11,11 +11,14 @@ from pathlib import Path
 
 from cnichain import __version__
 from cnichain.node.access import from_kubeconfig, in_cluster
+from cnichain.node.alarm import Alarm
 from cnichain.node.api_client import ApiClient, ApiConfigError
+from cnichain.node.cilium import GRACE, CiliumHealthError, CiliumWatcher
 from cnichain.node.guard import Guard, Options
 from cnichain.node.health import HealthServer
 from cnichain.node.log import LEVELS, log
 from cnichain.node.report import Reporter, SpecWatcher
+from cnichain.node.runtime import SOCKETS, RuntimeWatcher
 from cnichain.node.state import StateDir, StateDirError
 
 _LOCK_RETRY = 0.5
@@ -45,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         return _run(options, client)
+    except CiliumHealthError as error:
+        log.error(str(error))
+        return 2
     except StateDirError as error:
         log.error(str(error))
         return 1
@@ -54,9 +60,13 @@ def _run(options: argparse.Namespace, client: ApiClient) -> int:
     """Two agents never guard at once: the second one waits, ready to take over, until the first one has ended."""
     state = StateDir(options.state_dir)
     reporter = Reporter(client)
-    guard = Guard(_guard_options(options), state, reporter.publish)
+    alarm = Alarm(options.cni_conf_dir, options.cni_bin_dir)
+    cilium = CiliumWatcher(options.cilium_health_url, options.cilium_down_grace, alarm.wake)
+    sockets = SOCKETS if options.runtime_socket is None else (Path(options.runtime_socket),)
+    runtime = RuntimeWatcher(sockets, options.poll_seconds, alarm.wake) if options.runtime_socket != "" else None
+    guard = Guard(_guard_options(options), state, reporter.publish, alarm, cilium, runtime)
     watcher = SpecWatcher(client, reporter, state, guard.give_spec)
-    _stop_on_signal(guard)
+    _stop_on_signal(alarm)
     crashed = _stop_on_crash(guard)
     try:
         health = _serve_health(options, guard, reporter)
@@ -68,10 +78,13 @@ def _run(options: argparse.Namespace, client: ApiClient) -> int:
             return 0
         fields = {"node": options.node_name, "confDir": str(options.cni_conf_dir), "pid": os.getpid()}
         log.info("Guarding", **fields)
-        reporter.start()
-        watcher.start()
+        for thread in (reporter, watcher, cilium, *([runtime] if runtime else [])):
+            thread.start()
         guard.run()
     finally:
+        cilium.stop()
+        if runtime is not None:
+            runtime.stop()
         watcher.stop()
         reporter.stop()
         client.close()
@@ -98,11 +111,11 @@ def _guard_options(options: argparse.Namespace) -> Options:
     return Options(options.cni_conf_dir, options.cni_bin_dir, options.poll_seconds, __version__)
 
 
-def _stop_on_signal(guard: Guard) -> None:
+def _stop_on_signal(alarm: Alarm) -> None:
     """A signal only asks to stop and wakes the loop: a write that has begun is finished, nothing else is changed."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: guard.stop())
-    signal.set_wakeup_fd(guard.wake_write, warn_on_full_buffer=False)
+        signal.signal(number, lambda *_: alarm.stop())
+    signal.set_wakeup_fd(alarm.wake_write, warn_on_full_buffer=False)
 
 
 def _stop_on_crash(guard: Guard) -> list[str]:
@@ -153,6 +166,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--kubeconfig", type=Path, help="kubeconfig with a token or client certificate (default: service account)")
     add("--api-server", help="URL that takes the place of the one in the kubeconfig or the pod's environment")
     add("--poll-seconds", type=_seconds, default=30.0, help="seconds between looks without an event (%(default)s)")
+    shown = " or ".join(str(path) for path in SOCKETS)
+    add("--runtime-socket", help=f"the container runtime's CRI socket; empty asks none (default: {shown})")
+    url = "http://127.0.0.1:9879/healthz"
+    add("--cilium-health-url", default=url, help="Cilium's health check; empty asks nothing (%(default)s)")
+    help_ = "seconds without an answer after which Cilium is down (%(default)s)"
+    add("--cilium-down-grace", type=_seconds, default=GRACE, help=help_)
     add("--health-port", type=_port, default=0, help="127.0.0.1 port for /healthz and /readyz; 0 is off (%(default)s)")
     add("--log-level", choices=LEVELS, default="info", help="(%(default)s)")
     return parser

@@ -14,6 +14,9 @@ def shadow(effective: FolderFile, chained: str, expected: Conflist) -> str:
     found = effective.parsed
     if isinstance(found, ConflistError):
         return f"{first}: it {found}. containerd has no network then; CRI-O goes on to the next file."
+    if not effective.is_loadable:
+        named = "is a list, but is not named .conflist" if not found.wrapped else "is a single plugin in a .conflist"
+        return f"{first}: it {named}. containerd has no network then; CRI-O goes on to the next file."
     if _delegates(found, chained):
         return ""
     if found.cilium_at is None:

@@ -15,7 +15,7 @@ from cnichain.node.strictjson import canonical
 MESH_PLUGINS = frozenset({"istio-cni", "linkerd-cni", "kuma-cni"})
 """Plugins whose installers put themselves last in every conflist they find, again and again."""
 
-PRIMARY_PLUGINS = frozenset({"aws-cni", "egress-cni", "egress-v4-cni"})
+PRIMARY_PLUGINS = frozenset({"aws-cni", "egress-cni", "egress-v4-cni", "azure-vnet", "flannel", "calico"})
 """Plugins that only a primary's installer writes: behind cilium-cni they are a mistake, not a third party's entry."""
 
 
@@ -95,11 +95,17 @@ def same_chain(current: Conflist, expected: Conflist) -> bool:
     """
     if canonical(current.outer) != canonical(expected.outer):
         return False
-    if [plugin.canonical for plugin in current.plugins] == [plugin.canonical for plugin in expected.plugins]:
+    if same_list(current, expected):
         return True
     mesh_now = sorted(kind for kind in current.types if kind in MESH_PLUGINS)
     mesh_then = sorted(kind for kind in expected.types if kind in MESH_PLUGINS)
     return mesh_now == mesh_then and _without_mesh(current.plugins) == _without_mesh(expected.plugins)
+
+
+def same_list(one: Conflist, other: Conflist) -> bool:
+    """Whether two lists mean the same to a runtime: text does not count, data and order do."""
+    mine, theirs = ([plugin.canonical for plugin in conflist.plugins] for conflist in (one, other))
+    return mine == theirs and canonical(one.outer) == canonical(other.outer)
 
 
 def explain(current: Conflist, expected: Conflist) -> str:

@@ -31,6 +31,10 @@ class GivenSpec:
     generation: int
 
 
+ABSENT = "-"
+"""Memory.written once our file was seen to be missing."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """Content of `state.json`: what `decide.Known` needs, and what the status carries on."""
@@ -42,6 +46,13 @@ class Memory:
     last_repair: LastRepair | None = None
     ready: str = ""
     ready_since: str = ""
+    chained_file: str = ""
+    result_digest: str = ""
+    fell_back: bool = False
+    cilium_seen: bool = False
+    written: str = ""
+    """Mark of the chained conflist as the agent wrote it; ABSENT when it was seen to be missing since, and empty when
+    nothing is known."""
 
 
 class StateDir:
@@ -152,8 +163,8 @@ def counted(memory: Memory, repair: LastRepair) -> Memory:
     """The memory with one more repair."""
     by_cause = dict(memory.repairs.by_cause)
     by_cause[repair.cause] = by_cause.get(repair.cause, 0) + 1
-    # The first chain on a node, and one that waited for its primary or its binaries, is no drift.
-    drift = repair.cause != NodeState.PUBLISH.value
+    # The first chain on a node, one that waited for its primary or its binaries, and Cilium's return are no drift.
+    drift = repair.cause not in (NodeState.PUBLISH.value, NodeState.CILIUM_DOWN.value)
     repairs = Repairs(memory.repairs.total + 1, memory.repairs.drifts + drift, by_cause)
     return replace(memory, repairs=repairs, last_repair=repair)
 

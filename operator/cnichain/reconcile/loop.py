@@ -35,6 +35,7 @@ from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.events import Recorder
 from cnichain.reconcile.look import Looker, Picture
+from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
 from cnichain.reconcile.settings import Settings
 from cnichain.reconcile.stages import Event, StageRun
@@ -90,6 +91,7 @@ class Reconciler:
         self._waiting: tuple[str, float] = ("", time.monotonic())
         self._drift = ""
         self._away_since: float | None = None
+        self._node_news = NodeNews()
 
     async def run(self, name: str) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
@@ -146,6 +148,7 @@ class Reconciler:
         this.update(hubble=hubble_word(spec.hubble, ready=None))
         installed = this.status.versions.cilium if this.status.versions else ""
         picture = await self._looker.look(spec, owner, installed, this.report)
+        this.events.extend(self._node_news.news(picture.nodes.reports))
         _describe(this, picture)
         if spec.suspend:
             this.report.suspended = True

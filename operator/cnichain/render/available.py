@@ -1,7 +1,6 @@
 """What spec may ask for and this release does not do: refused by name, never silently left out. Pure."""
 
 from cnichain.api.chain import CNIChainSpec, DeletionPolicy, ExportProfile, PolicyEngine, UnmanagedAction
-from cnichain.api.chainnode import OnCiliumDown, Writer
 from cnichain.api.errors import ChainError
 from cnichain.api.primaries import PrimaryPlugin
 from cnichain.api.reasons import Reason
@@ -13,11 +12,6 @@ def check_available(spec: CNIChainSpec) -> None:
         (spec.primary.plugin is not PrimaryPlugin.AWS_VPC_CNI, f"spec.primary.plugin={spec.primary.plugin.value}"),
         (spec.calico.enabled, "spec.calico.enabled=true"),
         (spec.policy_engine is not PolicyEngine.CILIUM, f"spec.policyEngine={spec.policy_engine.value}"),
-        (spec.conflist.writer is not Writer.CILIUM, f"spec.conflist.writer={spec.conflist.writer.value}"),
-        (
-            spec.conflist.on_cilium_down is not OnCiliumDown.CLOSED,
-            f"spec.conflist.onCiliumDown={spec.conflist.on_cilium_down.value}",
-        ),
         (
             spec.unmanaged_pods.action is not UnmanagedAction.REPORT,
             f"spec.unmanagedPods.action={spec.unmanaged_pods.action.value}",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cnichain.api.chain import CNIChainSpec
+from cnichain.api.chainnode import Writer
 from cnichain.api.errors import ChainError
 from cnichain.api.primaries import PROFILES
 from cnichain.api.reasons import Reason
@@ -94,6 +95,9 @@ def _curated(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) ->
         "exclusive": False,
         "uninstall": False,
     }
+    if spec.conflist.writer is Writer.CNICHAIN:
+        # Cilium then writes no conflist (and gates nothing on one): the agent is the only writer.
+        cni["customConf"] = True
     if (parse_version(release.version) or (0, 0, 0)) >= (1, 18, 0):
         cni["iptablesRemoveAWSRules"] = False
     return {
