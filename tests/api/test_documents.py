@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from cnichain.api.chain import parse_spec
+from cnichain.api.chain import CNIChainStatus, parse_spec, parse_status
 from cnichain.api.crd import chain_crd, node_crd, structural
 from cnichain.api.errors import ChainError
 
@@ -147,3 +147,8 @@ def test_what_cannot_be_structural_is_refused() -> None:
 def test_a_spec_that_a_looser_schema_let_in_names_its_fields() -> None:
     with pytest.raises(ChainError, match=r"spec\.cilium\.version.*spec\.cillium"):
         parse_spec({"cilium": {"version": "1"}, "cillium": {}})
+
+
+def test_a_status_of_another_release_is_read_or_left() -> None:
+    assert parse_status({"versions": {"cilium": "1.17.3", "aNewField": 1}}).versions is not None
+    assert parse_status({"versions": "of another form"}) == CNIChainStatus()

@@ -344,6 +344,17 @@ def parse_spec(raw: Any) -> CNIChainSpec:
         raise ChainError(Reason.SPEC_INVALID, f"{found}.") from error
 
 
+def parse_status(raw: Any) -> CNIChainStatus:
+    """The status of a CNIChain as the API serves it; an empty one when it is of a form that this release cannot read.
+
+    Everything in a status can be looked up anew, so one that a newer operator left must not stop an older one.
+    """
+    try:
+        return CNIChainStatus.model_validate(raw)
+    except ValidationError:
+        return CNIChainStatus()
+
+
 def parse_duration(text: str) -> timedelta:
     """`1h30m`, `2m`, `90s` (DURATION_PATTERN) as a timedelta."""
     seconds = {"h": 3600, "m": 60, "s": 1}

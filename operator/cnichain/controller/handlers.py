@@ -13,7 +13,7 @@ import kopf
 
 from cnichain.api.names import FINALIZER, GROUP, PLURAL_CHAINS, VERSION
 from cnichain.api.reasons import Reason
-from cnichain.controller.keeper import Keeper
+from cnichain.controller.keeper import Keeper, Wakeups
 from cnichain.kube.client import backoff
 from cnichain.kube.credentials import Credentials
 from cnichain.reconcile.cluster import Cluster
@@ -23,8 +23,9 @@ from cnichain.reconcile.events import Recorder
 class Context:
     """What handlers need; Kopf hands it to them as `memo`."""
 
-    def __init__(self, keeper: Keeper, cluster: Cluster, recorder: Recorder) -> None:
+    def __init__(self, keeper: Keeper, wakeups: Wakeups, cluster: Cluster, recorder: Recorder) -> None:
         self.keeper = keeper
+        self.wakeups = wakeups
         self.cluster = cluster
         self.recorder = recorder
         self.seen: dict[str, object] = {}
@@ -61,7 +62,7 @@ def build_registry(credentials: Credentials) -> kopf.OperatorRegistry:
         now = (metadata.get("generation"), dict(metadata.get("annotations") or {}), metadata.get("deletionTimestamp"))
         if memo.seen.get(metadata["uid"]) != now:
             memo.seen[metadata["uid"]] = now
-            memo.keeper.wake_at_once()
+            memo.wakeups.spec_changed(metadata["name"])
 
     @kopf.daemon(GROUP, VERSION, PLURAL_CHAINS, registry=registry, cancellation_polling=1.0)
     async def keep(name: str, uid: str, body: kopf.Body, stopped: kopf.DaemonStopped, memo: Context, **_: Any) -> None:

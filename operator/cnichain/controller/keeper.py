@@ -30,22 +30,35 @@ class Stopped(Protocol):
         ...
 
 
+class Wakeups:
+    """What wakes the loops: one pair of events for each CNIChain, so that no loop takes another's wake-up away."""
+
+    def __init__(self) -> None:
+        self._cluster: dict[str, asyncio.Event] = {}
+        self._spec: dict[str, asyncio.Event] = {}
+
+    def of(self, name: str) -> tuple[asyncio.Event, asyncio.Event]:
+        """(something in the cluster has changed, the CNIChain itself has changed) for the loop of one CNIChain."""
+        return self._cluster.setdefault(name, asyncio.Event()), self._spec.setdefault(name, asyncio.Event())
+
+    def cluster_changed(self) -> None:
+        """Wake all loops. A loop that has just failed finishes its backoff first."""
+        for event in self._cluster.values():
+            event.set()
+
+    def spec_changed(self, name: str) -> None:
+        """Wake one loop at once, backoff or not: the change may correct what failed."""
+        self.of(name)[1].set()
+
+
 class Keeper:
-    """Keeps one CNIChain as its spec asks for, until told to stop.
+    """Keeps CNIChains as their specs ask for, each until told to stop."""
 
-    changed: set by the watches when something in the cluster is different; after a failure it waits for the backoff.
-    """
-
-    def __init__(self, reconciler: Reconciler, changed: asyncio.Event, resync_seconds: float) -> None:
+    def __init__(self, reconciler: Reconciler, wakeups: Wakeups, resync_seconds: float) -> None:
         self._reconciler = reconciler
         self._resync_seconds = resync_seconds
-        self._changed = changed
-        self._spec_changed = asyncio.Event()
+        self._wakeups = wakeups
         self._busy_since: float | None = None
-
-    def wake_at_once(self) -> None:
-        """Look again now, backoff or not: the CNIChain itself has changed, perhaps to correct what failed."""
-        self._spec_changed.set()
 
     @property
     def stuck(self) -> bool:
@@ -54,21 +67,22 @@ class Keeper:
 
     async def keep(self, name: str, stopped: Stopped) -> None:
         """Pass after pass. Ends only when it is told to: a task that ended by itself would never come back."""
+        changed, spec_changed = self._wakeups.of(name)
         failures = 0
         while not stopped:
-            self._changed.clear()
-            self._spec_changed.clear()
+            changed.clear()
+            spec_changed.clear()
             outcome = await self._pass(name)
             failures = failures + 1 if outcome.failed else 0
             if outcome.failed:
                 # Not at each change in the cluster: what failed would be hammered by its own side effects.
                 pause = outcome.again or backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS)
-                await _first(pause, stopped.wait(), self._spec_changed.wait())
+                await _first(pause, stopped.wait(), spec_changed.wait())
                 continue
-            await _first(BETWEEN_PASSES_SECONDS, stopped.wait(), self._spec_changed.wait())
+            await _first(BETWEEN_PASSES_SECONDS, stopped.wait(), spec_changed.wait())
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many operators, not a secret
             pause = outcome.again or self._resync_seconds * jitter
-            await _first(pause, stopped.wait(), self._spec_changed.wait(), self._changed.wait())
+            await _first(pause, stopped.wait(), spec_changed.wait(), changed.wait())
 
     async def _pass(self, name: str) -> Outcome:
         self._busy_since = time.monotonic()

@@ -1,6 +1,5 @@
 """The operator process: what starts before Kopf, Kopf, and an orderly end."""
 
-import asyncio
 import logging
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import kopf
 
 from cnichain.catalogue.load import load_catalogue
 from cnichain.controller.handlers import Context, build_registry, build_settings
-from cnichain.controller.keeper import Keeper
+from cnichain.controller.keeper import Keeper, Wakeups
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import load_credentials
 from cnichain.reconcile.cluster import Cluster
@@ -27,16 +26,16 @@ async def run_operator(settings: Settings, *, kubeconfig: Path | None, health_po
     credentials = load_credentials(kubeconfig)
     catalogue = load_catalogue(settings.catalogue)
     async with KubeClient(credentials, user_agent=settings.instance) as client:
-        changed = asyncio.Event()
-        cluster = Cluster(client, changed.set)
-        keeper = Keeper(Reconciler(client, cluster, catalogue, settings), changed, settings.resync_seconds)
+        wakeups = Wakeups()
+        cluster = Cluster(client, wakeups.cluster_changed)
+        keeper = Keeper(Reconciler(client, cluster, catalogue, settings), wakeups, settings.resync_seconds)
         # Before Kopf: when Kopf stops it cancels every task that is younger than itself.
         cluster.start()
         try:
             await kopf.operator(
                 registry=build_registry(credentials),
                 settings=build_settings(),
-                memo=Context(keeper, cluster, Recorder(client, settings.instance)),
+                memo=Context(keeper, wakeups, cluster, Recorder(client, settings.instance)),
                 clusterwide=True,
                 standalone=True,
                 liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz" if health_port else None,

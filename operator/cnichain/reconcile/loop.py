@@ -19,6 +19,7 @@ from cnichain.api.chain import (
     VersionsStatus,
     parse_duration,
     parse_spec,
+    parse_status,
 )
 from cnichain.api.chainnode import Condition
 from cnichain.api.errors import ChainError
@@ -110,7 +111,7 @@ class Reconciler:
         writer = StatusWriter(self._client, name, current)
         before = read_conditions(current)
         await writer.start(report.generation)
-        this = Pass(chain, report, writer, CNIChainStatus.model_validate(writer.current), self._back_again())
+        this = Pass(chain, report, writer, parse_status(writer.current), self._back_again())
         try:
             await self._advance(this, self._accept(chain))
         except ChainError as error:
