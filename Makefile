@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 KEEP ?=
 CHART_DIR ?=
 
-.PHONY: help setup tools demo test unit lint generate lock ci clean
+.PHONY: help setup tools demo test unit bench-agent lint generate lock clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "CNIChain needs Python 3.11 or later; name one with PYTHON=..." >&2; exit 1; }
@@ -35,6 +35,9 @@ test: lint tools ## Run all checks and tests
 
 unit: $(STAMP) ## Run the tests that need no control plane
 	@$(BIN)/python -m pytest -m 'not controlplane'
+
+bench-agent: $(STAMP) ## Measure the agent: repair latency, memory, idle load, start-up
+	@$(BIN)/python bench/agent.py
 
 lint: $(STAMP) ## Check style, types, import arrows, and that generated files are fresh
 	@$(BIN)/ruff format --check .
