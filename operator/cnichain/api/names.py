@@ -35,5 +35,3 @@ CONFLIST_FILE: Final = "05-cilium.conflist"
 
 STARTUP_TAINT: Final = "cnichain.io/chain-not-ready"
 """Key of the taint that node groups may start nodes with; taken off once the chain on the node is verified."""
-
-DOCS_URL: Final = "https://cnichain.io/docs"
