@@ -7,7 +7,6 @@ the live object still holds every field as applied, whatever defaults and foreig
 request has to be sent to know it.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 
 from cnichain.api.names import FIELD_MANAGER
 from cnichain.api.objects import ObjectKey
+from cnichain.render.manifests import canonical_digest
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def owned_digest(live: Mapping[str, Any], manager: str = FIELD_MANAGER) -> str:
     """Digest of the fields of a live object that our field manager owns; empty when it owns none."""
     for item in live["metadata"].get("managedFields") or []:
         if item["manager"] == manager and item["operation"] == "Apply" and not item.get("subresource"):
-            return _digest(item.get("fieldsV1", {}))
+            return canonical_digest(item.get("fieldsV1", {}))
     return ""
 
 
@@ -106,12 +106,7 @@ def load(text: str) -> dict[ObjectKey, Entry]:
 
 def digest(inventory: Inventory) -> str:
     """Digest of the whole inventory."""
-    return _digest(dump(inventory))
-
-
-def _digest(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return canonical_digest(dump(inventory))
 
 
 def _last_foreign_manager(live: Mapping[str, Any]) -> str:

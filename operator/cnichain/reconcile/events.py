@@ -3,13 +3,13 @@
 import logging
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from cnichain.api.names import API_VERSION, KIND_CHAIN
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import EVENTS
+from cnichain.reconcile.statuswriter import utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Recorder:
 
     async def event(self, name: str, uid: str, reason: Reason, message: str) -> None:
         """Post one event. A failure is logged and goes no further: an event is news, the condition is the truth."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = utc_now()
         warning = REASONS[reason].warning
         logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", reason.value, message)
         body = {

@@ -40,7 +40,7 @@ from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
 from cnichain.reconcile.settings import Settings
 from cnichain.reconcile.stages import Event, StageRun
-from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
+from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, rfc3339, transitions
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ def _describe(this: Pass, picture: Picture) -> None:
                 "kubernetes": facts.kubernetes_version,
             }
         ),
-        certificates=CertificatesStatus(not_after=picture.certificates_end.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        certificates=CertificatesStatus(not_after=rfc3339(picture.certificates_end)),
     )
     source = "" if release.source == "official" else f", with a {release.source} chart that is not Cilium's"
     this.report.chained = f"Chained after {spec.primary.plugin.value} {facts.primary_version}{source}."

@@ -12,9 +12,14 @@ from cnichain.kube.resources import CHAINS
 from cnichain.reconcile.conditions import Report, conditions, starting
 
 
+def rfc3339(moment: datetime) -> str:
+    """A time in UTC as Kubernetes writes it, in whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def utc_now() -> str:
     """Now as Kubernetes writes times: RFC 3339 in UTC, whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(datetime.now(UTC))
 
 
 def read_conditions(status: Object) -> list[Condition]:
