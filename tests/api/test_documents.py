@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from cnichain.api.chain import CNIChainStatus, parse_spec, parse_status
+from cnichain.api.chain import parse_spec
+from cnichain.api.chainstatus import CNIChainStatus, parse_status
 from cnichain.api.crd import chain_crd, node_crd, structural
 from cnichain.api.errors import ChainError
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cnichain.api.chain import NodesStatus
 from cnichain.api.chainnode import Condition
+from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.reconcile.conditions import Report, StageReport, Type, conditions, starting

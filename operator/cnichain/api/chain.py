@@ -1,4 +1,4 @@
-"""`CNIChain`: the one resource that users write. Pydantic models of spec and status; the CRD is generated from them.
+"""`CNIChain`: the one resource that users write. Pydantic models of its spec; the CRD is generated from them.
 
 Two rules keep GitOps tools quiet: the operator never writes `spec`, and the schema has no defaults in spec. What a
 left-out field means is decided here, in the models, and shown in `status.effective`.
@@ -9,12 +9,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, ValidationError
 
-from cnichain.api.chainnode import Condition, OnCiliumDown, Writer
+from cnichain.api.chainnode import OnCiliumDown, Writer
+from cnichain.api.chainstatus import CNIChainStatus
 from cnichain.api.errors import ChainError
-from cnichain.api.names import API_VERSION, CONFLIST_FILE, KIND_CHAIN
+from cnichain.api.model import SPEC_CONFIG, STATUS_CONFIG
+from cnichain.api.names import API_VERSION, KIND_CHAIN
 from cnichain.api.primaries import PrimaryPlugin
 from cnichain.api.reasons import Reason
 
@@ -27,11 +28,7 @@ Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=21)]
 
 
 class _Model(BaseModel):
-    """Base of spec and status: camelCase on the wire, unknown fields refused, values immutable."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SPEC_CONFIG
 
 
 class HubbleMetric(StrEnum):
@@ -216,110 +213,10 @@ class CNIChainSpec(_Model):
     """While true the operator looks and reports, and changes nothing."""
 
 
-class _Status(_Model):
-    model_config = ConfigDict(extra="ignore")
-
-
-class EffectiveStatus(_Status):
-    """What is in force, with everything that spec left out filled in."""
-
-    primary: str = ""
-    """The primary CNI."""
-    min_version: str = ""
-    """The oldest version of the primary that is chained after."""
-    hubble_metrics: Annotated[list[str], Field(max_length=16)] = []
-    """Hubble's metric sets."""
-    writer: str = ""
-    """Who writes the chained conflist first."""
-    conflist_file: str = CONFLIST_FILE
-    """Name of the chained conflist on the nodes."""
-    values_digest: str = ""
-    """Digest of the values that the chart was rendered with."""
-
-
-class VersionsStatus(_Status):
-    """Versions of the parts."""
-
-    operator: str = ""
-    """The operator that wrote this status."""
-    primary: str = ""
-    """The primary CNI in the cluster."""
-    cilium: str = ""
-    """The Cilium whose every stage is applied and healthy."""
-    cilium_target: str = ""
-    """The Cilium that spec asks for."""
-    chart_digest: str = ""
-    """sha256 of the chart archive."""
-    chart_source: str = ""
-    """Where the chart comes from: official, or stand-in when it is not Cilium's."""
-    kubernetes: str = ""
-    """The API server's version."""
-
-
-class NodesStatus(_Status):
-    """Counts of nodes."""
-
-    in_scope: int = 0
-    """Nodes that the chain is for."""
-    verified: int = 0
-    """Nodes whose chain is verified."""
-    out_of_scope: int = 0
-    """Nodes that the chain is not for."""
-    summary: str = ""
-    """verified/inScope, for kubectl's table."""
-    not_verified: Annotated[list[str], Field(max_length=20)] = []
-    """Some of the nodes that are not verified, with their state."""
-
-
-class CertificatesStatus(_Status):
-    """Certificates that the operator holds for Hubble."""
-
-    not_after: str = ""
-    """When the first of them expires."""
-
-
-class InventoryStatus(_Status):
-    """Where the list of applied objects is kept."""
-
-    name: str = ""
-    """Name of the ConfigMap."""
-    namespace: str = ""
-    """Its namespace."""
-    objects: int = 0
-    """How many objects it lists."""
-    digest: str = ""
-    """Digest of the list."""
-
-
-class CNIChainStatus(_Status):
-    """What the chain is. Written by the operator alone."""
-
-    observed_generation: int = 0
-    """metadata.generation that this status is about."""
-    conditions: Annotated[list[Condition], Field(max_length=32)] = []
-    """Ready, Reconciling and Stalled (kstatus), and one for each part."""
-    effective: EffectiveStatus | None = None
-    """What is in force, with everything that spec left out filled in."""
-    versions: VersionsStatus | None = None
-    """Versions of the parts."""
-    nodes: NodesStatus | None = None
-    """Counts of nodes."""
-    certificates: CertificatesStatus | None = None
-    """Certificates that the operator holds."""
-    inventory: InventoryStatus | None = None
-    """Where the list of applied objects is kept."""
-    stage: str = ""
-    """The stage that the operator is at."""
-    hubble: str = ""
-    """Hubble in one word, for kubectl's table."""
-    unmanaged: str = ""
-    """Pods in scope that Cilium does not manage, for kubectl's table."""
-
-
 class CNIChain(_Model):
     """A CNI chain: the cluster's primary CNI, and Cilium and Hubble after it."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = STATUS_CONFIG
 
     api_version: str = API_VERSION
     kind: str = KIND_CHAIN
@@ -342,17 +239,6 @@ def parse_spec(raw: Any) -> CNIChainSpec:
             for item in error.errors(include_url=False, include_input=False)[:5]
         )
         raise ChainError(Reason.SPEC_INVALID, f"{found}.") from error
-
-
-def parse_status(raw: Any) -> CNIChainStatus:
-    """The status of a CNIChain as the API serves it; an empty one when it is of a form that this release cannot read.
-
-    Everything in a status can be looked up anew, so one that a newer operator left must not stop an older one.
-    """
-    try:
-        return CNIChainStatus.model_validate(raw)
-    except ValidationError:
-        return CNIChainStatus()
 
 
 def parse_duration(text: str) -> timedelta:

@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from cnichain.api.chain import CNIChainSpec, CNIChainStatus
+from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import NodeSpec, NodeStatus
+from cnichain.api.chainstatus import CNIChainStatus
 from cnichain.api.names import (
     GROUP,
     KIND_CHAIN,

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnichain.api.chain import CNIChainSpec, NodesStatus
+from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
+from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.names import API_VERSION, KIND_NODE, OWNER_LABEL, STARTUP_TAINT
 from cnichain.render.placement import COMPUTE_TYPE_LABEL, OS_LABEL, OUT_OF_SCOPE_COMPUTE_TYPES
 

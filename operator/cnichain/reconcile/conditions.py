@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cnichain.api.chain import NodesStatus
 from cnichain.api.chainnode import Condition
+from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import Reason
 from cnichain.render.stages import Stage

@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnichain import __version__
-from cnichain.api.chain import (
+from cnichain.api.chain import CNIChainSpec, parse_duration, parse_spec
+from cnichain.api.chainnode import Condition
+from cnichain.api.chainstatus import (
     CertificatesStatus,
-    CNIChainSpec,
     CNIChainStatus,
     EffectiveStatus,
     InventoryStatus,
     VersionsStatus,
-    parse_duration,
-    parse_spec,
     parse_status,
 )
-from cnichain.api.chainnode import Condition
 from cnichain.api.errors import ChainError
 from cnichain.api.names import SINGLETON
 from cnichain.api.reasons import Reason

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from cnichain.api.chain import CNIChainSpec, NodesStatus
+from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import Desired, NodeSpec
+from cnichain.api.chainstatus import NodesStatus
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAIN_NODES, NODES

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cnichain.api.chain import CNIChainStatus, HubbleSpec
+from cnichain.api.chain import HubbleSpec
 from cnichain.api.chainnode import Condition, to_wire
+from cnichain.api.chainstatus import CNIChainStatus
 from cnichain.api.names import API_VERSION, KIND_CHAIN, STATUS_FIELD_MANAGER
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.resources import CHAINS
