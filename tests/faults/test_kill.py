@@ -3,6 +3,7 @@
 What a kill leaves is what a power cut leaves as far as the order of things goes: the last test looks at that.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from cnichain.api.chainnode import Desired, NodeSpec
 from cnichain.node.conflist import RUNTIME_EXTENSIONS
 
 KILLS = 200
-"""At least so many of each of the five repairs: 1,000 in all."""
+"""At least so many of each of the six repairs: 1,200 in all."""
 GOOD = CHAINS["1.20.0"]
+OTHER = NEWEST + b"\n"
 TEMPORARY = f".{CHAINED}.chain-*.tmp"
 _OWNER = [f"fchown {TEMPORARY}"] if os.geteuid() == 0 else []
 WRITE_STEPS = {
@@ -36,6 +38,18 @@ WRITE_STEPS = {
     "sleep",
 }
 REMOVE_STEPS = {f"unlink {CHAINED}", "fsync net.d", "sleep"}
+
+SHADOW = "00-other.conflist"
+MOVED = f".{SHADOW}.chain-aside.tmp"
+ASIDE_STEPS = {
+    f"rename {SHADOW} -> {MOVED}",
+    "fsync net.d",
+    f"write .{SHADOW}.keep-tmp",
+    f"fsync .{SHADOW}.keep-tmp",
+    f"rename .{SHADOW}.keep-tmp -> {SHADOW}",
+    f"unlink {MOVED}",
+    "sleep",
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,8 @@ def _start_anew(node: Node) -> list[bytes | None]:
     """A node that is new to the agent."""
     node.chained.unlink(missing_ok=True)
     for path in node.state.iterdir():
-        path.unlink()
+        if path.is_file():
+            path.unlink()
     node.give_spec(NodeSpec())
     return [None, GOOD]
 
@@ -86,12 +101,21 @@ def _unchain(node: Node) -> list[bytes | None]:
     return [GOOD, None]
 
 
+def _shadow(node: Node) -> list[bytes | None]:
+    """A file without Cilium comes first; the agent knows the chain as verified."""
+    node.give_spec(NodeSpec())
+    (node.state / "state.json").write_text(json.dumps({"verified": True, "chained": True, "chained_file": CHAINED}))
+    node.replace(SHADOW, OTHER)
+    return [GOOD]
+
+
 REPAIRS = {
     "the primary is upgraded": Repair(_upgrade, "chained", WRITE_STEPS),
     "the chained file is deleted": Repair(_delete, "loadable", WRITE_STEPS),
     "cilium-cni is taken out": Repair(_take_cilium_out, "loadable", WRITE_STEPS),
     "the first chain of a node": Repair(_start_anew, "loadable", WRITE_STEPS),
     "the way back to the primary": Repair(_unchain, "loadable", REMOVE_STEPS),
+    "another file takes the chain's place": Repair(_shadow, "loadable", ASIDE_STEPS),
 }
 
 
@@ -135,8 +159,9 @@ class Sweep:
         assert death.signal == 9, f"the agent was not killed but ended; {where}; its log ends: {self._log()}"
         assert _content(self._node.chained) in allowed, f"{CHAINED} is neither old nor new; {where}"
         assert self._node.source.read_bytes() == source, f"the primary's file was changed; {where}"
-        extra = {name for name in self._left() if name.endswith(RUNTIME_EXTENSIONS)}
+        extra = {name for name in self._left() if name.endswith(RUNTIME_EXTENSIONS)} - {SHADOW}
         assert not extra, f"a runtime would load {extra}; {where}"
+        assert self._is_kept(), f"the file that shadowed the chain is lost; {where}"
         self.killed_at.append(_step(death))
         return _step(death)
 
@@ -147,6 +172,13 @@ class Sweep:
         assert death.at == "sleep", f"after a kill {killed} the next agent ended in {death.at}; its log: {self._log()}"
         assert _content(self._node.chained) == wanted, f"after a kill {killed} the next agent did not put it right"
         assert not self._left(), f"after a kill {killed} the next agent left {self._left()}"
+
+    def _is_kept(self) -> bool:
+        """Whether the file of another owner is in the folder, under one of its two names, or kept, and whole."""
+        if self._repair.prepare is not _shadow:
+            return True
+        places = (self._node.conf / SHADOW, self._node.conf / MOVED, self._node.state / "aside" / SHADOW)
+        return any(_content(place) == OTHER for place in places)
 
     def _left(self) -> set[str]:
         return set(self._node.names()) - {CHAINED, SOURCE}

@@ -26,7 +26,7 @@ from tests.node.conftest import (
     wait_until,
 )
 
-from cnichain.api.chainnode import Desired, NodeSpec, NodeState, RuntimeView
+from cnichain.api.chainnode import Desired, NodeSpec, NodeState, OnShadow, RuntimeView
 from cnichain.api.reasons import Reason
 from cnichain.node import files
 from cnichain.node.conflist import parse
@@ -382,6 +382,7 @@ def test_the_way_back_is_confirmed_by_the_runtime(node: Node, runtime: Runtime) 
 def test_a_runtime_that_cannot_load_the_folder_is_told(node: Node, runtime: Runtime) -> None:
     """The last thing that it was given is a file that it cannot load; the agent says so in the runtime's own words."""
     node.source.write_bytes(NEWEST)
+    node.give_spec(NodeSpec(on_shadow=OnShadow.REPORT))
     node.start("--runtime-socket", str(runtime.path))
     node.wait_said(state="InSync")
     (node.conf / "00-x.conflist").write_bytes(b"{")

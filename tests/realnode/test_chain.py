@@ -48,7 +48,7 @@ def test_a_closed_chain_refuses_new_pods_and_an_unchained_node_lets_them_in(
 
 
 def test_real_pods_go_through_the_list_that_the_agent_published(node: RealNode, chain_node: ChainNode) -> None:
-    """After the first list, a rewrite of the primary's file, and a deletion of the chained one.
+    """After the first list, a rewrite of the primary's file, a deletion of the chained one, and a file that shadows it.
 
     cilium-cni is the real plugin; the cilium-agent that it asks is a stand-in, whose log names each endpoint.
     """
@@ -67,6 +67,12 @@ def test_real_pods_go_through_the_list_that_the_agent_published(node: RealNode, 
         _wait_repaired(node)
         node.wait_loaded("ptp", "portmap", "bandwidth", "cilium-cni")
         _pod_through_chain(node, "deleted")
+
+        node.publish(conflists.stand_in(mtu=1300), "00-other.conflist")
+        wait_for("the file that shadows the chain stays", lambda: _first(node), 15.0)
+        assert node.wait_loaded("ptp", "portmap", "bandwidth", "cilium-cni").mtu == 1400
+        _pod_through_chain(node, "shadowed")
+        assert chain_node.wait_state("InSync")["setAside"] == ["00-other.conflist"]
 
 
 def test_the_real_vpc_cni_and_the_real_cilium_plugin_in_one_chain(node: RealNode, chain_node: ChainNode) -> None:
@@ -91,6 +97,12 @@ def _pod_through_chain(node: RealNode, name: str) -> tuple[str, str]:
     assert told, f"Cilium was not told of pod {name}: it did not go through the chain"
     assert told[0][0] == address
     return address, told[0][1]
+
+
+def _first(node: RealNode) -> str:
+    """The chained conflist's name once it is the first file again."""
+    first = min(path.name for path in node.layout.conf_dir.glob("*.conf*"))
+    return first if first == CHAINED_FILE else ""
 
 
 def _wait_repaired(node: RealNode) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from cnichain.api.chainnode import OnCiliumDown, Writer
+from cnichain.api.chainnode import OnCiliumDown, OnShadow, Writer
 from cnichain.api.chainstatus import CNIChainStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.model import SPEC_CONFIG, STATUS_CONFIG
@@ -138,6 +138,8 @@ class ConflistSpec(_Model):
     """Who writes 05-cilium.conflist first; the agent guards it in both cases. Left out: Cilium."""
     on_cilium_down: OnCiliumDown = OnCiliumDown.CLOSED
     """New pods while Cilium does not answer: refused (Closed) or let in by the primary alone (Open)."""
+    on_shadow: OnShadow = OnShadow.SET_ASIDE
+    """A file that comes later and takes the chain's place: set aside (SetAside), or only reported (Report)."""
 
 
 class NodesSpec(_Model):

@@ -101,6 +101,13 @@ class OnCiliumDown(StrEnum):
     OPEN = "Open"
 
 
+class OnShadow(StrEnum):
+    """`spec.conflist.onShadow`: a file that takes the chain's place goes aside (SetAside) or is reported (Report)."""
+
+    SET_ASIDE = "SetAside"
+    REPORT = "Report"
+
+
 class RuntimeView(StrEnum):
     """Whether the runtime has loaded the effective file; Unknown when it cannot be asked or does not tell."""
 
@@ -149,6 +156,8 @@ class NodeSpec:
     """Who writes the chained conflist first."""
     on_cilium_down: OnCiliumDown = OnCiliumDown.CLOSED
     """What happens to new pods while Cilium does not answer."""
+    on_shadow: OnShadow = OnShadow.SET_ASIDE
+    """What happens to a file that takes the chain's place."""
     frozen: bool = False
     """While true the agent reports and changes no file."""
     cilium: CiliumEntry = field(default_factory=CiliumEntry)
@@ -157,14 +166,14 @@ class NodeSpec:
 
 @wire
 class Repairs:
-    """How often the agent has written the chained conflist since the node joined."""
+    """How often the agent has put the chain right since the node joined."""
 
     total: Annotated[int, Ge(0)] = 0
     """All of them, the first one included."""
     drifts: Annotated[int, Ge(0)] = 0
     """Those that put right what someone else had changed or removed."""
     by_cause: dict[str, int] = field(default_factory=dict)
-    """By the state that called for the repair: Publish, DriftSource, DriftDest, CiliumDown."""
+    """By the state that called for the repair: Publish, DriftSource, DriftDest, Shadowed, CiliumDown."""
 
 
 @wire
@@ -178,7 +187,7 @@ class LastRepair:
     duration_milliseconds: Annotated[int, Ge(0)]
     """From the event, or the poll that found it, to the verified file."""
     previous_digest: Digest = ""
-    """Digest of the file that was replaced; empty when there was none."""
+    """Digest of the file that was replaced or set aside; empty when there was none."""
 
 
 @wire
@@ -241,6 +250,8 @@ class NodeStatus:
     """Who wrote the chained conflist last, as far as it can be known."""
     drop_ins: Annotated[list[FileName], MaxLen(32)] = field(default_factory=list)
     """Files that containerd 2.1 and newer append to the chain: <folder>/<network>/*.conf."""
+    set_aside: Annotated[list[FileName], MaxLen(32)] = field(default_factory=list)
+    """Files that took the chain's place and were set aside; kept in the agent's folder on the node, below aside/."""
     runtime: RuntimeReport = field(default_factory=RuntimeReport)
     """The runtime's own view."""
     cilium: Annotated[str, MaxLen(32)] = ""
@@ -287,6 +298,7 @@ def node_spec_from_wire(raw: Mapping[str, Any]) -> NodeSpec:
         conflist_file=str(raw.get("conflistFile", default.conflist_file)),
         writer=Writer(raw.get("writer", default.writer)),
         on_cilium_down=OnCiliumDown(raw.get("onCiliumDown", default.on_cilium_down)),
+        on_shadow=OnShadow(raw.get("onShadow", default.on_shadow)),
         frozen=bool(raw.get("frozen", default.frozen)),
         cilium=CiliumEntry(
             enable_debug=bool(entry.get("enableDebug", default.cilium.enable_debug)),

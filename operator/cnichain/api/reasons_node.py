@@ -43,7 +43,9 @@ NODE_REASONS: dict[str, ReasonInfo] = {
         "Look at the DaemonSet that installs it (cilium-cni: cilium; others: the primary).",
     ),
     "ConflistShadowed": info(
-        "Another file sorts before the chained conflist, so the runtime uses it and pods start WITHOUT policy.",
+        "Another file sorts before the chained conflist, so the runtime uses it and pods start WITHOUT policy. One "
+        "that comes after the chain was verified is set aside (`spec.conflist.onShadow`); this one is left, and the "
+        "message says why.",
         "Remove or rename the file that the message names, or take it into the chain.",
     ),
     "ConflistWriteFailed": info(

@@ -4,9 +4,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from cnichain.node import files
+from cnichain.node import files, movedaside
 from cnichain.node.conflist import ConflistError
-from cnichain.node.decision import Action, Decision, Nudge, Remove, Write
+from cnichain.node.decision import Action, Decision, Nudge, Remove, SetAside, Write
 from cnichain.node.folder import Folder
 from cnichain.node.log import log
 from cnichain.node.state import StateDir
@@ -42,6 +42,9 @@ class Actor:
             elif isinstance(action, Remove):
                 self._state.save_last_good(action.name, action.content)
                 files.remove(self._conf_dir, action.name, action.content, folder_identity=folder.identity)
+            elif isinstance(action, SetAside):
+                identity, keep = folder.identity, self._state.keep_aside
+                movedaside.set_aside(self._conf_dir, action.name, action.content, folder_identity=identity, keep=keep)
             else:
                 self.written = files.write_atomic(
                     self._conf_dir,

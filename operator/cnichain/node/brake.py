@@ -27,7 +27,7 @@ class Brake:
     def seen(self, now: float, found: str) -> None:
         """Another writer's content (its digest, empty for a deleted file) stands where ours should.
 
-        The same content is counted once, however often it is looked at, until `stands` says that ours was back.
+        The same content is counted once, however often it is looked at, until it was answered.
         """
         if found == self._found:
             return
@@ -41,6 +41,10 @@ class Brake:
         if len(self._rewrites) > LIMIT or self._hold > FIRST_HOLD:
             self._until = now + self._hold
             self._hold = min(self._hold * 2, LONGEST_HOLD)
+
+    def answered(self) -> None:
+        """What was seen is put right: the same content is a rewrite of its own if it comes again."""
+        self._found = None
 
     def stands(self, now: float) -> None:
         """Our own content is in its place."""

@@ -17,6 +17,7 @@ class Known:
     source_file, source_digest: what the chain was last derived from. chained: our file was on disk, verified.
     chained_file: its name then. result_digest: its digest then. last_good: bytes of the last good chain.
     fell_back: our file was removed since Cilium was down. cilium_seen: Cilium was healthy once.
+    verified: the chain was the list that counts here once.
     """
 
     source_file: str = ""
@@ -27,6 +28,7 @@ class Known:
     result_digest: str = ""
     fell_back: bool = False
     cilium_seen: bool = False
+    verified: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class View:
 
     binaries: names of the executables in the CNI binary folder. braked: another writer made the agent hold back.
     cilium: verdict on its health. runtime: None when it is not asked. may_nudge: the runtime may be nudged again.
+    first_is_settled: the file that a runtime picks has not changed for a moment, so nobody is in the middle of it.
     """
 
     folder: Folder
@@ -44,6 +47,7 @@ class View:
     cilium: Health = Health.OFF
     runtime: RuntimeSeen | None = None
     may_nudge: bool = False
+    first_is_settled: bool = True
 
     @property
     def is_cri_o(self) -> bool:
@@ -100,11 +104,19 @@ class Remove:
 
 
 @dataclass(frozen=True)
+class SetAside:
+    """Move this file of another owner, which has this content now, out of the folder, and keep it."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Nudge:
     """Make the runtime look at the folder again."""
 
 
-Action = Write | Remove | Nudge
+Action = Write | Remove | SetAside | Nudge
 
 
 @dataclass(frozen=True)

@@ -119,12 +119,12 @@ def write_atomic(
         try:
             clean_temporaries(folder, name)
             _write_temporary(folder, temporary, content, mode)
-            check(_read(folder, temporary) or b"")
-            if source is not None and _read(folder, source[0]) != source[1]:
+            check(read(folder, temporary) or b"")
+            if source is not None and read(folder, source[0]) != source[1]:
                 raise ChangedMeanwhileError(f"{source[0]} changed while the chain was derived from it")
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
-            if _read(folder, name) != content:
+            if read(folder, name) != content:
                 raise ChangedMeanwhileError(f"{name} was changed again right after it was written")
             return _mark(os.stat(name, dir_fd=folder, follow_symlinks=False))
         except OSError as error:
@@ -138,7 +138,7 @@ def remove(path: Path, name: str, content: bytes, *, folder_identity: tuple[int,
     """Removes the file, if it is still the one that was looked at. Raises as `write_atomic`."""
     with open_folder(path) as folder:
         try:
-            if identity(folder) != folder_identity or _read(folder, name) != content:
+            if identity(folder) != folder_identity or read(folder, name) != content:
                 raise ChangedMeanwhileError(f"{path / name} changed before it was removed")
             os.unlink(name, dir_fd=folder)
             os.fsync(folder)
@@ -210,7 +210,7 @@ def _content(folder: int, name: str, size: int) -> tuple[bytes | None, str]:
     if size > MAX_SIZE:
         return None, f"has {size} bytes, more than {MAX_SIZE}"
     try:
-        return _read(folder, name), "was replaced by something else while it was looked at"
+        return read(folder, name), "was replaced by something else while it was looked at"
     except OSError as error:
         return None, f"cannot be read: {system_error(error)}"
 
@@ -227,7 +227,7 @@ def _children(folder: int, name: str) -> tuple[str, ...]:
     return tuple(byte_order(names)[:_MAX_CHILDREN])
 
 
-def _read(folder: int, name: str) -> bytes | None:
+def read(folder: int, name: str) -> bytes | None:
     """The content of a regular file; None if there is none of that name, or it is special or too large."""
     try:
         descriptor = os.open(name, _READ_FLAGS, dir_fd=folder)

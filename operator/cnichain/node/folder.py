@@ -31,7 +31,8 @@ class Kind(StrEnum):
     OTHER = "special file (FIFO, socket or device)"
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """A file name as text that can be printed and sent anywhere, 255 characters at most."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")[:255]
 
 
@@ -59,7 +60,7 @@ class FolderFile:
     @property
     def shown(self) -> str:
         """The name as text that can be printed and sent anywhere, 255 characters at most."""
-        return _shown(self.name)
+        return shown(self.name)
 
     @cached_property
     def digest(self) -> str:
@@ -130,7 +131,7 @@ class Folder:
     def drop_ins(self, network: str) -> tuple[str, ...]:
         """Files that containerd 2.1 and newer (libcni 1.3) append to the chain: `<folder>/<network>/*.conf`."""
         folder = self.get(network)
-        return tuple(f"{network}/{_shown(name)}" for name in folder.children) if folder else ()
+        return tuple(f"{network}/{shown(name)}" for name in folder.children) if folder else ()
 
 
 @dataclass(frozen=True)

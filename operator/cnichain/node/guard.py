@@ -13,13 +13,13 @@ from pathlib import Path
 
 from cnichain.api.chainnode import LastRepair, NodeState, NodeStatus
 from cnichain.api.reasons import REASONS, Reason
-from cnichain.node import files
+from cnichain.node import files, movedaside
 from cnichain.node.act import Actor, failed
 from cnichain.node.alarm import UNWATCHED_POLL, Alarm
 from cnichain.node.brake import Brake
 from cnichain.node.cilium import CiliumWatcher
 from cnichain.node.decide import decide
-from cnichain.node.decision import Action, Decision, Nudge, Remove, View, Write
+from cnichain.node.decision import Action, Decision, Nudge, Remove, SetAside, View, Write
 from cnichain.node.files import ChangedMeanwhileError
 from cnichain.node.folder import Folder, FolderFile, digest
 from cnichain.node.log import log, now_rfc3339
@@ -77,9 +77,10 @@ class Guard:
         self._actor = Actor(options.conf_dir, state)
         self._nudge_backoff, self._nudge_at = Backoff(4, 60), 0.0
         self._passing_since: float | None = None
+        self._first: tuple[str, float] = ("", 0.0)
         self._published: NodeStatus | None = None
         self.progress = time.monotonic()
-        """Monotonic time of the last finished look."""
+        """When the last look ended, monotonic."""
         self.verified = False
         """Whether that look found the node as it should be."""
 
@@ -136,6 +137,7 @@ class Guard:
                 replaced = None if isinstance(action, Nudge) else seen.folder.get(action.name)
                 done.append(_Done(action, decision.cause or decision.state, replaced.digest if replaced else ""))
                 self._after(action)
+                self._brake.answered()
             seen, decision = self._see(given)
         if decision.action is not None:
             message = f"Changed again each time before it could be verified; looking again. {decision.message}"
@@ -164,13 +166,16 @@ class Guard:
         else:
             view = self._view(folder, binaries, conflist_file)
             effective, runtime = view.effective, view.runtime
+            view = replace(view, first_is_settled=self._has_settled(effective))
             decision = decide(view, spec)
             if decision.foreign is not None and decision.action is not None:
                 self._brake.seen(time.monotonic(), decision.foreign)
                 decision = decide(replace(view, braked=self._brake.remaining(time.monotonic()) > 0), spec)
         generation, note = given.generation if given else 0, self._alarm.note
         version, cilium = self._options.version, self._cilium.verdict
-        return Seen(folder, effective, binaries, generation, conflist_file, cilium, runtime, note, version), decision
+        aside = self._state.aside()
+        seen = Seen(folder, effective, binaries, generation, conflist_file, cilium, runtime, aside, note, version)
+        return seen, decision
 
     def _view(self, folder: Folder, binaries: frozenset[str], conflist_file: str) -> View:
         if conflist_file != self._last_good[0]:
@@ -192,6 +197,13 @@ class Guard:
             self._nudge_at = 0.0
         return replace(view, runtime=runtime, may_nudge=now >= self._nudge_at)
 
+    def _has_settled(self, first: FolderFile | None) -> bool:
+        """Whether the file that the runtime picks has been the same for a while: nobody is in the middle of it."""
+        mark, now = (f"{first.shown} {first.mark}" if first else ""), time.monotonic()
+        if mark != self._first[0]:
+            self._first = (mark, now)
+        return now - self._first[1] >= SETTLE
+
     def _after(self, action: Action) -> None:
         """What follows from an action that was carried out."""
         if isinstance(action, Nudge) and self._runtime is not None:
@@ -206,6 +218,12 @@ class Guard:
         outcome = "The runtime was nudged"
         if isinstance(done.action, Remove):
             outcome = "The chained conflist was removed"
+        elif isinstance(done.action, SetAside):
+            outcome = "A file that stood before the chained conflist was set aside"
+            fields["file"] = ascii(done.action.name)
+            self._memory = counted(
+                self._memory, LastRepair(now_rfc3339(), done.cause.value, milliseconds, done.previous)
+            )
         elif isinstance(done.action, Write) and not done.action.is_chain:
             outcome = "The primary's conflist was restored"
         elif isinstance(done.action, Write):
@@ -218,7 +236,7 @@ class Guard:
 
     def _settle(self, decision: Decision, seen: Seen, begun: float) -> None:
         """Remembers and reports what was found, unless it may be over in a moment."""
-        if decision.in_place or decision.settled:
+        if (decision.in_place or decision.settled) and decision.cause is not NodeState.SHADOWED:
             self._brake.stands(time.monotonic())
         if decision.in_place and decision.source is not None:
             chained = seen.folder.get(seen.conflist_file) if seen.folder else None
@@ -254,7 +272,8 @@ class Guard:
         is_stale = decision.reason in (Reason.RUNTIME_STALE, Reason.RUNTIME_NOT_READY)
         nudge = self._nudge_at - now if is_stale else 0.0
         unwatched = 0.0 if self._alarm.is_watching else UNWATCHED_POLL
-        further = (self._settles_in(), held, self._actor.retry_in(now), nudge, unwatched)
+        settling = SETTLE - (now - self._first[1]) if decision.cause is NodeState.SHADOWED else 0.0
+        further = (self._settles_in(), settling, held, self._actor.retry_in(now), nudge, unwatched)
         self._alarm.wait(min([self._options.poll, *(seconds for seconds in further if seconds > 0)]), with_events=True)
         # The pace: what comes in a burst is looked at together, once the burst has used up its free looks.
         while not self._alarm.stopped and (pause := self._pace.wait(time.monotonic())) > 0:
@@ -264,8 +283,10 @@ class Guard:
         given = self._given
         if given is None or given.spec.frozen:
             return
-        with suppress(files.ConfDirError, OSError), files.open_folder(self._options.conf_dir) as folder:
-            files.clean_temporaries(folder, given.spec.conflist_file)  # the next write tries again and reports
+        # What fails here is tried again, and reported, by the next write.
+        with suppress(files.NodeFileError, OSError), files.open_folder(self._options.conf_dir) as folder:
+            files.clean_temporaries(folder, given.spec.conflist_file)
+            movedaside.keep_aside(folder, self._state.keep_aside)
 
     def _keep_last_good(self, name: str, content: bytes | None) -> None:
         if content is not None and digest(content) != digest(self._last_good[1]):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from cnichain.api.chainnode import NodeSpec, NodeState, OnCiliumDown
 from cnichain.api.reasons import Reason
+from cnichain.node.aside import put_right
 from cnichain.node.ciliumhealth import Health
 from cnichain.node.conflist import Conflist
 from cnichain.node.decision import Decision, View
@@ -23,7 +24,7 @@ def on_disk(view: View, spec: NodeSpec, base: Decision, expected: Conflist) -> D
             )
         return replace(base, state=NodeState.WAIT_CILIUM, reason=Reason.PLUGIN_BINARY_MISSING, message=message)
     if others and effective is not None and (wrong := shadow(effective, ours, expected)):
-        return replace(base, state=NodeState.SHADOWED, reason=Reason.CONFLIST_SHADOWED, message=wrong)
+        return put_right(view, spec, base, effective, wrong)
     source = base.source.file.shown if base.source else ""
     message = f"{ours} is {source} with cilium-cni."
     if others:

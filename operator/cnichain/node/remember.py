@@ -20,6 +20,7 @@ def known(memory: Memory, last_good: bytes | None) -> Known:
         memory.result_digest,
         memory.fell_back,
         memory.cilium_seen,
+        memory.verified,
     )
 
 
@@ -44,9 +45,10 @@ def remember(memory: Memory, decision: Decision, folder: Folder | None, conflist
             chained_file=earlier if is_moved else conflist_file,
             result_digest=chained.digest,
             fell_back=False,
+            verified=memory.verified or decision.verified,
         )
     if decision.state is NodeState.UNCHAINED:
-        return replace(memory, chained=False, chained_file="", fell_back=False, cilium_seen=False)
+        return replace(memory, chained=False, chained_file="", fell_back=False, cilium_seen=False, verified=False)
     if decision.state is NodeState.CILIUM_DOWN and chained is None:
         return replace(memory, fell_back=True)
     return memory

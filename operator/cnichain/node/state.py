@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cnichain.api.chainnode import LastRepair, NodeSpec, NodeState, Repairs, node_spec_from_wire
-from cnichain.node.files import system_error, write_all
+from cnichain.node.files import WriteFailedError, system_error, write_all
 from cnichain.node.log import log
 
 
@@ -31,6 +31,8 @@ class GivenSpec:
     generation: int
 
 
+MAX_ASIDE = 32
+"""So many files are kept that were set aside: beyond them the one that was kept first goes."""
 ABSENT = "-"
 """Memory.written once our file was seen to be missing."""
 
@@ -50,6 +52,7 @@ class Memory:
     result_digest: str = ""
     fell_back: bool = False
     cilium_seen: bool = False
+    verified: bool = False
     written: str = ""
     """Mark of the chained conflist as the agent wrote it; ABSENT when it was seen to be missing since, and empty when
     nothing is known."""
@@ -128,6 +131,30 @@ class StateDir:
         """Keeps the bytes of a verified chain."""
         self._save(f"{conflist_file}.chain-bak", content)
 
+    def keep_aside(self, name: str, content: bytes) -> None:
+        """Keeps a file that was set aside, under its own name; one of the same name that is kept goes.
+
+        Raises WriteFailedError when it cannot be kept.
+        """
+        folder = self._path / "aside"
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._write(folder / name, content)
+            kept = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+            for file in kept[: max(0, len(kept) - MAX_ASIDE)]:
+                file.unlink()
+        except OSError as error:
+            message = f"{name} could not be kept in {folder}: {system_error(error)}"
+            raise WriteFailedError(message) from error
+
+    def aside(self) -> tuple[str, ...]:
+        """Names of the files that were set aside and are kept."""
+        try:
+            names = os.listdir(self._path / "aside")  # noqa: PTH208 - names are all that is wanted
+        except OSError:
+            return ()  # nothing was ever set aside
+        return tuple(sorted(name for name in names if not name.endswith(".keep-tmp")))
+
     def _load(self, name: str) -> dict[str, Any]:
         try:
             raw = json.loads((self._path / name).read_bytes())
@@ -140,23 +167,27 @@ class StateDir:
 
     def _save(self, name: str, content: bytes) -> None:
         """Writes one file, whole or not at all. A failure is logged: guarding the chain matters more than memory."""
-        temporary = self._path / f".{name}.tmp"
         try:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(temporary, flags, 0o600)
-            try:
-                write_all(descriptor, content)
-            finally:
-                os.close(descriptor)
-            temporary.rename(self._path / name)
+            self._write(self._path / name, content)
         except OSError as error:
             log.warning(
                 "State could not be kept; it is lost when the agent restarts",
                 file=str(self._path / name),
                 error=system_error(error),
             )
+
+    @staticmethod
+    def _write(path: Path, content: bytes) -> None:
+        temporary = path.with_name(f".{path.name}.keep-tmp")
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
+        temporary.rename(path)
 
 
 def counted(memory: Memory, repair: LastRepair) -> Memory:

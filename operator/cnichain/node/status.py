@@ -6,7 +6,7 @@ from cnichain.api.chainnode import CiliumHealth, Condition, NodeStatus
 from cnichain.node.ciliumhealth import Health
 from cnichain.node.conflist import CILIUM_CNI
 from cnichain.node.decision import Decision
-from cnichain.node.folder import Folder, FolderFile
+from cnichain.node.folder import Folder, FolderFile, shown
 from cnichain.node.remember import last_writer
 from cnichain.node.runtimeview import RuntimeSeen, report
 from cnichain.node.state import Memory
@@ -22,7 +22,8 @@ class Seen:
 
     folder: None while it cannot be looked at. effective: the file that the runtime picks. generation: of the spec acted
     on. conflist_file: our file's name. cilium: its health. runtime: None when it is not asked.
-    note: something to add to each message (polling instead of inotify). version: of the agent.
+    aside: files that were set aside. note: something to add to each message (polling instead of inotify).
+    version: of the agent.
     """
 
     folder: Folder | None
@@ -32,6 +33,7 @@ class Seen:
     conflist_file: str
     cilium: Health
     runtime: RuntimeSeen | None
+    aside: tuple[str, ...]
     note: str
     version: str
 
@@ -66,6 +68,7 @@ def build(decision: Decision, seen: Seen, memory: Memory) -> NodeStatus:
         result_digest=chained.digest if chained else "",
         last_writer=last_writer(memory, chained),
         drop_ins=[name[:255] for name in seen.folder.drop_ins(network)] if seen.folder else [],
+        set_aside=[shown(name) for name in seen.aside],
         runtime=report(seen.runtime),
         cilium="Installed" if CILIUM_CNI in seen.binaries else "Missing",
         cilium_health=_HEALTH.get(seen.cilium, CiliumHealth.UNKNOWN),

@@ -86,6 +86,7 @@ def node_spec(spec: CNIChainSpec, values: Mapping[str, Any]) -> NodeSpec:
         primary=spec.primary.plugin,
         writer=spec.conflist.writer,
         on_cilium_down=spec.conflist.on_cilium_down,
+        on_shadow=spec.conflist.on_shadow,
         frozen=spec.suspend,
         cilium=CiliumEntry(
             enable_debug=bool(debug.get("enabled", default.enable_debug)),
