@@ -137,3 +137,34 @@ def test_every_reason_has_a_cause_and_terminal_ones_a_fix() -> None:
 def test_conditions_carry_their_generation() -> None:
     for item in conditions(healthy(), [], T1):
         assert item.observed_generation == 2, item
+
+
+OUTAGE = ChainError(Reason.API_UNAVAILABLE, "the API server does not answer.")
+
+
+def after(seconds: int) -> str:
+    return f"2026-01-01T00:{seconds // 60:02}:{seconds % 60:02}Z"
+
+
+def test_a_passing_error_is_told_at_once_and_unsettles_ready_only_when_it_lasts() -> None:
+    """Each pass sees nothing but the conditions of the one before, as after a restart."""
+    found = conditions(healthy(), [], after(0))
+    for seconds in (10, 60, 129):
+        found = conditions(Report(generation=2, error=OUTAGE), found, after(seconds))
+        kinds = by_type(found)
+        assert (kinds["Ready"].status, kinds["Ready"].message) == ("True", "All is chained."), f"after {seconds} s"
+        assert (kinds["Reconciling"].status, kinds["Reconciling"].reason) == ("True", "ApiUnavailable")
+    kinds = by_type(conditions(Report(generation=2, error=OUTAGE), found, after(130)))
+    assert (kinds["Ready"].status, kinds["Ready"].reason) == ("False", "ApiUnavailable")
+
+
+def test_a_chain_that_was_not_ready_is_not_called_so_by_an_outage() -> None:
+    before = conditions(healthy(nodes=SOME), [], after(0))
+    kinds = by_type(conditions(Report(generation=2, error=OUTAGE), before, after(1)))
+    assert (kinds["Ready"].status, kinds["Ready"].reason) == ("False", "ApiUnavailable")
+
+
+def test_an_error_that_a_person_has_to_end_is_told_at_once() -> None:
+    before = conditions(healthy(), [], after(0))
+    error = ChainError(Reason.PRIMARY_NOT_FOUND, "x")
+    assert by_type(conditions(Report(generation=2, error=error), before, after(1)))["Ready"].status == "False"

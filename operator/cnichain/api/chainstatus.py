@@ -1,5 +1,6 @@
 """What a CNIChain's `status` holds: pydantic models, written by the operator alone. The CRD is generated from them."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -28,6 +29,20 @@ class EffectiveStatus(_Status):
     """Name of the chained conflist on the nodes."""
     values_digest: str = ""
     """Digest of the values that the chart was rendered with."""
+    policy_engine: str = ""
+    """The one engine that enforces NetworkPolicy."""
+    on_cilium_down: str = ""
+    """New pods while Cilium does not answer."""
+    on_shadow: str = ""
+    """What happens to a file that takes the chain's place."""
+    startup_taint: bool = False
+    """Whether the operator takes the startup taint off nodes whose chain is verified."""
+    progress_deadline: str = ""
+    """Time without progress after which a stage is reported as failing."""
+    deletion_policy: str = ""
+    """What deleting this resource does."""
+    turned_off: Annotated[list[str], Field(max_length=16)] = []
+    """Features of Cilium that it turns off by itself in a chain."""
 
 
 class VersionsStatus(_Status):
@@ -71,6 +86,49 @@ class CertificatesStatus(_Status):
     """When the first of them expires."""
 
 
+class WaitingStatus(_Status):
+    """What is waited for. Kept here so that a restart of the operator does not start the deadline anew."""
+
+    what: Annotated[str, Field(max_length=1024)] = ""
+    """The gate that is not passed yet."""
+    since: str = ""
+    """Since when it is this, RFC 3339 in UTC. It moves with each step forward."""
+
+
+class RevisionOutcome(StrEnum):
+    """How a revision went."""
+
+    PROGRESSING = "Progressing"
+    DEPLOYED = "Deployed"
+    SUPERSEDED = "Superseded"
+    FAILED = "Failed"
+
+
+class RevisionStatus(_Status):
+    """One set of manifests that was rolled out."""
+
+    number: int = 0
+    """Counts up from 1."""
+    generation: int = 0
+    """metadata.generation that asked for it first."""
+    cilium: str = ""
+    """Cilium's version."""
+    values_digest: str = ""
+    """Digest of the chart's values."""
+    chart_digest: str = ""
+    """sha256 of the chart archive."""
+    manifests_digest: str = ""
+    """Digest of all manifests but Secrets."""
+    started: str = ""
+    """When its first object was to be applied, RFC 3339 in UTC."""
+    finished: str = ""
+    """When it ended the way that outcome says."""
+    outcome: RevisionOutcome = RevisionOutcome.PROGRESSING
+    """Deployed: applied and healthy. Superseded: another came before it was. Failed: a person has to act."""
+    reason: Annotated[str, Field(max_length=64)] = ""
+    """Reason code, if it failed."""
+
+
 class InventoryStatus(_Status):
     """Where the list of applied objects is kept."""
 
@@ -101,6 +159,10 @@ class CNIChainStatus(_Status):
     """Certificates that the operator holds."""
     inventory: InventoryStatus | None = None
     """Where the list of applied objects is kept."""
+    waiting: WaitingStatus | None = None
+    """What is waited for, and since when."""
+    revisions: Annotated[list[RevisionStatus], Field(max_length=10)] = []
+    """The last ten sets of manifests that were rolled out, the newest last."""
     stage: str = ""
     """The stage that the operator is at."""
     hubble: str = ""

@@ -189,6 +189,7 @@ REASONS = {
     Reason.CHART_UNREACHABLE: _info(
         "The chart repository could not be reached or did not have the chart.",
         "Check egress to the repository, or give the charts in a folder with `--chart-dir`. The operator tries again.",
+        passing=True,
     ),
     Reason.CHART_DIGEST_MISMATCH: _info(
         "The chart archive is not the one that the catalogue pins: its sha256 differs.",
@@ -236,6 +237,7 @@ REASONS = {
     Reason.API_UNAVAILABLE: _info(
         "The API server does not answer, or answers with an error of its own.",
         "Nothing, if it is being upgraded: the operator goes on by itself.",
+        passing=True,
     ),
     Reason.INTERNAL_ERROR: _info(
         "The operator met an error that it has no name for. It tries again.",

@@ -11,11 +11,15 @@ class ReasonInfo:
     fix: str
     terminal: bool = False
     warning: bool = True
+    passing: bool = False
+    """It often ends by itself: a chain that was Ready stays so until it has lasted (reconcile/conditions.py)."""
 
 
-def info(cause: str, fix: str = "", *, terminal: bool = False, warning: bool = True) -> ReasonInfo:
+def info(
+    cause: str, fix: str = "", *, terminal: bool = False, warning: bool = True, passing: bool = False
+) -> ReasonInfo:
     """An entry of the registry."""
-    return ReasonInfo(cause=cause, fix=fix or "Nothing to do.", terminal=terminal, warning=warning)
+    return ReasonInfo(cause=cause, fix=fix or "Nothing to do.", terminal=terminal, warning=warning, passing=passing)
 
 
 NODE_REASONS: dict[str, ReasonInfo] = {

@@ -146,10 +146,12 @@ class KubeClient:
             content_type="application/apply-patch+yaml",
         )
 
-    async def json_patch(self, resource: Resource, name: str, patch: Sequence[Mapping[str, Any]]) -> Object:
-        """A JSON patch of a cluster-scoped object; a patch with a `test` operation may be repeated safely."""
+    async def json_patch(
+        self, resource: Resource, name: str, patch: Sequence[Mapping[str, Any]], namespace: str | None = None
+    ) -> Object:
+        """A JSON patch of one object; a patch that tests what it was made for may be repeated safely."""
         return await self.request(
-            "PATCH", resource.path(None, name), body=patch, content_type="application/json-patch+json"
+            "PATCH", resource.path(namespace, name), body=patch, content_type="application/json-patch+json"
         )
 
     async def create(self, resource: Resource, body: Mapping[str, Any]) -> Object:

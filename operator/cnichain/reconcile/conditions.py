@@ -6,13 +6,19 @@ and the Kubernetes API conventions (lastTransitionTime moves with `status` alone
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 from cnichain.api.chainnode import Condition
 from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.errors import ChainError
-from cnichain.api.reasons import Reason
+from cnichain.api.reasons import REASONS, Reason
+from cnichain.api.times import parse_rfc3339
 from cnichain.render.stages import Stage
+
+HELD_BACK = timedelta(minutes=2)
+"""So long a chain that was Ready stays so while a passing error lasts, as cluster-network-operator does it (its
+statusmanager debounces Degraded for two minutes); Reconciling tells of it at once."""
 
 
 class Type(StrEnum):
@@ -72,6 +78,9 @@ def conditions(report: Report, previous: Iterable[Condition], now: str) -> list[
         if kind not in verdicts and kind.value not in before:
             verdicts[kind] = _Verdict("Unknown", Reason.NOT_STARTED, "An earlier step is not finished yet.")
     verdicts |= _summary(report, verdicts)
+    if _is_held_back(report, before, now):
+        ready = before[Type.READY.value]
+        verdicts[Type.READY] = _Verdict(ready.status, Reason(ready.reason), ready.message)
     return [
         _condition(kind, verdicts[kind], before.get(kind.value), report.generation, now)
         if kind in verdicts
@@ -90,6 +99,20 @@ def starting(generation: int, previous: Iterable[Condition], now: str) -> list[C
     }
     mine = [_condition(kind, verdict, before.get(kind.value), generation, now) for kind, verdict in verdicts.items()]
     return mine + [item for kind, item in before.items() if kind not in {one.type for one in mine}]
+
+
+def _is_held_back(report: Report, before: Mapping[str, Condition], now: str) -> bool:
+    """Whether Ready stays True for now: what is in the way often ends by itself at once.
+
+    The time is that of the condition Reconciling, which the error has set, so it outlives a restart.
+    """
+    ready, reconciling = before.get(Type.READY.value), before.get(Type.RECONCILING.value)
+    if report.error is None or not REASONS[report.error.reason].passing or ready is None or ready.status != "True":
+        return False
+    if reconciling is None or reconciling.status != "True":
+        return True
+    since, until = parse_rfc3339(reconciling.last_transition_time), parse_rfc3339(now)
+    return since is not None and until is not None and timedelta() <= until - since < HELD_BACK
 
 
 def _parts(report: Report) -> dict[Type, _Verdict]:

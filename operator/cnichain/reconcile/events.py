@@ -1,15 +1,18 @@
 """Kubernetes events about a CNIChain: only on transitions, never with a secret, and never in the way of the work."""
 
 import logging
+import time
 import uuid
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
 
 from cnichain.api.names import API_VERSION, KIND_CHAIN
 from cnichain.api.reasons import REASONS, Reason
+from cnichain.api.times import utc_now
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import EVENTS
-from cnichain.reconcile.statuswriter import utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -19,22 +22,52 @@ MESSAGE_LIMIT = 1000
 """The API server refuses an event with a longer message (1,024)."""
 
 
-@dataclass(frozen=True)
+REPEATED_SECONDS = 600.0
+"""An event that comes again within this time is counted on the one that is there."""
+COUNT_SECONDS = 60.0
+"""The count is brought up to date this often at most."""
+REMEMBERED = 64
+
+
+@dataclass
+class _Posted:
+    """An event that was posted. count: how often it happened. first, told: when it was posted and last counted."""
+
+    name: str
+    first: float
+    told: float
+    count: int = 1
+
+
+@dataclass
 class Recorder:
-    """Posts events about one CNIChain."""
+    """Posts events about CNIChains. What repeats itself raises a count, at most once a minute."""
 
     client: KubeClient
     instance: str
+    _posted: OrderedDict[tuple[str, str, str], _Posted] = field(default_factory=OrderedDict)
 
     async def event(self, name: str, uid: str, reason: Reason, message: str) -> None:
         """Post one event. A failure is logged and goes no further: an event is news, the condition is the truth."""
-        now = utc_now()
+        now, clock = utc_now(), time.monotonic()
         warning = REASONS[reason].warning
         logger.log(logging.WARNING if warning else logging.INFO, "%s: %s", reason.value, message)
+        key = (uid, reason.value, message)
+        posted = self._posted.get(key)
+        if posted is not None and clock - posted.first < REPEATED_SECONDS:
+            posted.count += 1
+            if clock - posted.told >= COUNT_SECONDS:
+                posted.told = clock
+                await self._send(self._count(posted.name, posted.count, now))
+            return
+        event_name = f"{name}.{uuid.uuid4().hex[:16]}"
+        self._posted[key] = _Posted(event_name, clock, clock)
+        while len(self._posted) > REMEMBERED:
+            self._posted.popitem(last=False)
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{name}.{uuid.uuid4().hex[:16]}", "namespace": EVENT_NAMESPACE},
+            "metadata": {"name": event_name, "namespace": EVENT_NAMESPACE},
             "involvedObject": {"apiVersion": API_VERSION, "kind": KIND_CHAIN, "name": name, "uid": uid},
             "type": "Warning" if warning else "Normal",
             "reason": reason.value,
@@ -46,7 +79,18 @@ class Recorder:
             "lastTimestamp": now,
             "count": 1,
         }
+        await self._send(self.client.create(EVENTS, body))
+
+    async def _count(self, event_name: str, count: int, now: str) -> None:
+        patch: list[dict[str, object]] = [
+            {"op": "replace", "path": "/count", "value": count},
+            {"op": "replace", "path": "/lastTimestamp", "value": now},
+        ]
+        await self.client.json_patch(EVENTS, event_name, patch, EVENT_NAMESPACE)
+
+    @staticmethod
+    async def _send(request: Awaitable[object]) -> None:
         try:
-            await self.client.create(EVENTS, body)
+            await request
         except ApiError as error:
-            logger.warning("event %s was not posted: %s", reason.value, error)
+            logger.warning("an event was not posted: %s", error)

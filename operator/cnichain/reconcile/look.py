@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import NodeSpec
@@ -23,7 +24,7 @@ from cnichain.reconcile.settings import Settings
 from cnichain.render.available import check_available
 from cnichain.render.certs import SECRET_NAMES, plan_certificates
 from cnichain.render.charts import ChartStore
-from cnichain.render.manifests import Manifest, with_owner
+from cnichain.render.manifests import Manifest, canonical_digest, with_owner
 from cnichain.render.pipeline import Rendered, render_cilium
 from cnichain.render.stages import Stage, sort_stage
 
@@ -48,6 +49,12 @@ class Picture:
     def all_manifests(self) -> list[Manifest]:
         """The manifests of all stages, in order."""
         return [item for stage in Stage for item in self.manifests[stage]]
+
+    @cached_property
+    def manifests_digest(self) -> str:
+        """Digest of all manifests but Secrets."""
+        items = [item for item in self.all_manifests if item.kind != "Secret"]
+        return canonical_digest([[*item.key, item.digest] for item in items])
 
     @property
     def wanted_node(self) -> NodeSpec:

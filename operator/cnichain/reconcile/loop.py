@@ -7,6 +7,7 @@ for nothing: a stage whose workloads are not available yet ends the pass, and th
 import logging
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from cnichain import __version__
@@ -23,6 +24,7 @@ from cnichain.api.chainstatus import (
 from cnichain.api.errors import ChainError
 from cnichain.api.names import SINGLETON
 from cnichain.api.reasons import Reason
+from cnichain.api.times import rfc3339, utc_now
 from cnichain.apply.engine import Engine, places
 from cnichain.apply.store import InventoryStore
 from cnichain.catalogue.model import Catalogue
@@ -33,17 +35,27 @@ from cnichain.plan.inventory import Inventory, digest
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.events import Recorder
+from cnichain.reconcile.history import Content, begun, deployed, failed
 from cnichain.reconcile.look import Looker, Picture
 from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
 from cnichain.reconcile.settings import Settings
 from cnichain.reconcile.stages import Event, StageRun
-from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, rfc3339, transitions
+from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
+from cnichain.reconcile.waiting import is_overdue, noted
 
 logger = logging.getLogger(__name__)
 
 WAITING_SECONDS = 15.0
 """A look at least this often while something is waited for; the watches usually come first."""
+
+TURNED_OFF = (
+    "BPF host routing (the kernel's own routing is used)",
+    "endpoint health checking",
+    "local node route",
+    "transparent mode of the DNS proxy",
+)
+"""What Cilium turns off by itself in a chain (its chart's templates/cilium-configmap.yaml, for every chaining mode)."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,6 @@ class Reconciler:
         self._cluster = cluster
         self._looker = Looker(client, cluster, catalogue, settings)
         self._recorder = Recorder(client, settings.instance)
-        self._waiting: tuple[str, float] = ("", time.monotonic())
         self._drift = ""
         self._away_since: float | None = None
         self._node_news = NodeNews()
@@ -158,29 +169,33 @@ class Reconciler:
         keys = [item.key for item in picture.all_manifests]
         live = await engine.observe(keys, picture.discovery)
         self._cluster.watch_applied(places(keys, picture.discovery), owner)
+        this.update(revisions=begun(this.status.revisions, _content(this, picture), utc_now()))
         run = StageRun(self._client, engine, picture, live, this.report, owner, this.say, this.events)
         try:
             healthy = await run.run()
         finally:
             self._drift = this.report.drift
             this.update(inventory=_inventory_status(store, live.inventory))
-        self._note_waiting(this.report, spec)
+        self._note_waiting(this, spec)
         this.update(hubble=hubble_word(spec.hubble, ready=healthy))
         if healthy:
+            this.update(revisions=deployed(this.status.revisions, utc_now()))
             versions = this.status.versions or VersionsStatus()
             this.update(versions=versions.model_copy(update={"cilium": picture.release.version}))
 
-    def _note_waiting(self, report: Report, spec: CNIChainSpec) -> None:
+    @staticmethod
+    def _note_waiting(this: Pass, spec: CNIChainSpec) -> None:
         """Set `overdue` when what is waited for has not changed for longer than spec.rollout.progressDeadline."""
-        waiting_for = "; ".join(stage.waiting_for for stage in report.stages.values() if stage.waiting_for)
-        if waiting_for != self._waiting[0]:
-            self._waiting = (waiting_for, time.monotonic())
-        deadline = parse_duration(spec.rollout.progress_deadline).total_seconds()
-        report.overdue = bool(waiting_for) and time.monotonic() - self._waiting[1] > deadline
+        waiting_for = "; ".join(stage.waiting_for for stage in this.report.stages.values() if stage.waiting_for)
+        now = datetime.now(UTC)
+        this.update(waiting=noted(this.status.waiting, waiting_for, now))
+        this.report.overdue = is_overdue(this.status.waiting, parse_duration(spec.rollout.progress_deadline), now)
 
     async def _finish(self, this: Pass, before: list[Condition]) -> Outcome:
         """Write the status, post the events, and say when to look again."""
         report, metadata = this.report, this.chain["metadata"]
+        if report.error is not None and report.error.terminal:
+            this.update(revisions=failed(this.status.revisions, report.error.reason.value, utc_now()))
         this.update(stage=report.current.value if report.current else "", nodes=report.nodes or this.status.nodes)
         now = await this.writer.write(report, this.status)
         for reason, message in this.events:
@@ -206,6 +221,13 @@ def _describe(this: Pass, picture: Picture) -> None:
             hubble_metrics=[metric.value for metric in spec.hubble.metrics],
             writer=spec.conflist.writer.value,
             values_digest=picture.rendered.values_digest,
+            policy_engine=spec.policy_engine.value,
+            on_cilium_down=spec.conflist.on_cilium_down.value,
+            on_shadow=spec.conflist.on_shadow.value,
+            startup_taint=spec.nodes.startup_taint,
+            progress_deadline=spec.rollout.progress_deadline,
+            deletion_policy=spec.deletion_policy.value,
+            turned_off=list(TURNED_OFF),
         ),
         versions=versions.model_copy(
             update={
@@ -221,6 +243,17 @@ def _describe(this: Pass, picture: Picture) -> None:
     )
     source = "" if release.source == "official" else f", with a {release.source} chart that is not Cilium's"
     this.report.chained = f"Chained after {spec.primary.plugin.value} {facts.primary_version}{source}."
+
+
+def _content(this: Pass, picture: Picture) -> Content:
+    rendered = picture.rendered
+    return Content(
+        generation=this.report.generation,
+        cilium=picture.release.version,
+        values=rendered.values_digest,
+        chart=rendered.chart_digest,
+        manifests=picture.manifests_digest,
+    )
 
 
 def _inventory_status(store: InventoryStore, inventory: Inventory) -> InventoryStatus:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from cnichain.api.reasons import Reason
+from cnichain.api.times import utc_now
 from cnichain.apply.engine import Change, Engine, Live
 from cnichain.kube.client import KubeClient
 from cnichain.kube.resources import CRDS
@@ -11,7 +12,6 @@ from cnichain.plan.health import health_of
 from cnichain.reconcile.conditions import Report, StageReport, Type
 from cnichain.reconcile.look import Picture
 from cnichain.reconcile.nodesync import open_nodes, sync_leaving, sync_scope
-from cnichain.reconcile.statuswriter import utc_now
 from cnichain.render.manifests import Manifest
 from cnichain.render.stages import Stage, cilium_crds
 

@@ -1,26 +1,16 @@
 """Status of a CNIChain in the cluster: built from a report, written by server-side apply, and only when it differs."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from cnichain.api.chain import HubbleSpec
 from cnichain.api.chainnode import Condition, to_wire
 from cnichain.api.chainstatus import CNIChainStatus
 from cnichain.api.names import API_VERSION, KIND_CHAIN, STATUS_FIELD_MANAGER
+from cnichain.api.times import utc_now
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.resources import CHAINS
 from cnichain.reconcile.conditions import Report, conditions, starting
-
-
-def rfc3339(moment: datetime) -> str:
-    """A time in UTC as Kubernetes writes it, in whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def utc_now() -> str:
-    """Now as Kubernetes writes times: RFC 3339 in UTC, whole seconds."""
-    return rfc3339(datetime.now(UTC))
 
 
 def read_conditions(status: Object) -> list[Condition]:
