@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
+from cnichain.dev.toolchain import ensure
 from cnichain.node.conflist import ConflistError
 from cnichain.node.decide import decide
 from cnichain.node.decision import Decision, View, Write
@@ -265,6 +266,22 @@ class Node:
             if agent.poll() is None:
                 os.kill(agent.pid, signal.SIGKILL)
             agent.wait(timeout=10)
+
+
+Load = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+def load() -> Load:
+    """What the real containerd loader (cni-load) makes of each folder: network, plugins and error."""
+    program = ensure("controlplane").path("cni-load")
+
+    def run(*folders: Path) -> list[dict[str, Any]]:
+        command = [str(program), *(str(folder) for folder in folders)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
 
 
 @pytest.fixture

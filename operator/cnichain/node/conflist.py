@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from cnichain.node.pluginconf import kind_of, wrong_member
 from cnichain.node.strictjson import JSONError, Span, canonical, decode, elements, go_marshal, loads, members
 
 CILIUM_CNI = "cilium-cni"
@@ -87,7 +88,7 @@ def parse(content: bytes) -> Conflist:
         text = decode(content)
         value = loads(text)
         if not isinstance(value, dict):
-            raise ConflistError(f"is a JSON {_kind(value)}, not an object")
+            raise ConflistError(f"is a JSON {kind_of(value)}, not an object")
         if "plugins" not in value and "type" in value:
             return _parse_list(_wrap(value), wrapped=True)
         return _parse_list(text, wrapped=False)
@@ -119,7 +120,7 @@ def _parse_list(text: str, *, wrapped: bool) -> Conflist:
 
 def _network(name: Any) -> str:
     if not isinstance(name, str) or not name:
-        raise ConflistError('has no "name"' if name is None else f'has a "name" that is {_kind(name)}')
+        raise ConflistError('has no "name"' if name is None else f'has a "name" that is {kind_of(name)}')
     if not _NETWORK_NAME.fullmatch(name):
         raise ConflistError(f'has a "name" that CNI does not allow: {name[:64]!a}')
     return name
@@ -128,11 +129,11 @@ def _network(name: Any) -> str:
 def _version(outer: dict[str, Any]) -> str:
     version = outer.get("cniVersion")
     if not isinstance(version, str):
-        said = 'has no "cniVersion"' if version is None else f'has a "cniVersion" that is {_kind(version)}'
+        said = 'has no "cniVersion"' if version is None else f'has a "cniVersion" that is {kind_of(version)}'
         raise ConflistError(said)
     listed = outer.get("cniVersions", [])
     if not isinstance(listed, list):
-        raise ConflistError(f'has a "cniVersions" that is {_kind(listed)}, not a list')
+        raise ConflistError(f'has a "cniVersions" that is {kind_of(listed)}, not a list')
     for item in (version, *listed):
         if item not in CNI_VERSIONS:
             raise ConflistError(f"has the CNI version {str(item)[:32]!a}; cilium-cni knows {', '.join(CNI_VERSIONS)}")
@@ -150,7 +151,7 @@ def _plugins(text: str, span: Span | None) -> tuple[Plugin, ...]:
     if span is None:
         raise ConflistError('has neither "plugins" nor "type"')
     if not isinstance(span.value, list):
-        raise ConflistError(f'has "plugins" that is {_kind(span.value)}, not a list')
+        raise ConflistError(f'has "plugins" that is {kind_of(span.value)}, not a list')
     if not span.value:
         raise ConflistError('has an empty "plugins" list')
     return tuple(_plugin(index, text, item) for index, item in enumerate(elements(text, span)))
@@ -158,13 +159,15 @@ def _plugins(text: str, span: Span | None) -> tuple[Plugin, ...]:
 
 def _plugin(index: int, text: str, item: Span) -> Plugin:
     if not isinstance(item.value, dict):
-        raise ConflistError(f"has {_kind(item.value)} as plugin {index}, not an object")
+        raise ConflistError(f"has {kind_of(item.value)} as plugin {index}, not an object")
     kind = item.value.get("type")
     if not isinstance(kind, str) or not kind:
-        said = "no" if kind is None else "an empty" if kind == "" else f"{_kind(kind)} as"
+        said = "no" if kind is None else "an empty" if kind == "" else f"{kind_of(kind)} as"
         raise ConflistError(f'has {said} "type" in plugin {index}')
     if "/" in kind or not kind.isprintable():
         raise ConflistError(f"has a plugin type that is no file name: {kind[:64]!a}")
+    if wrong := wrong_member(item.value):
+        raise ConflistError(f"has {wrong} in plugin {index}, which no runtime loads")
     plugin = Plugin(kind, item.value, text[item.begin : item.end], item.begin, item.end)
     _ = plugin.canonical  # as above: a RecursionError belongs here
     return plugin
@@ -172,8 +175,3 @@ def _plugin(index: int, text: str, item: Span) -> Plugin:
 
 def _wrap(value: dict[str, Any]) -> str:
     return go_marshal({"cniVersion": value.get("cniVersion"), "name": value.get("name"), "plugins": [value]})
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
