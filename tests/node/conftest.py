@@ -103,13 +103,18 @@ def with_tail(chained: bytes, *entries: dict[str, Any]) -> bytes:
     return json.dumps(value, indent=2).encode()
 
 
-def folder_of(files: dict[str, bytes | Kind], children: dict[str, tuple[str, ...]] | None = None) -> Folder:
-    """A look at a folder that was never on a disk: name to content, or to the kind of a thing that is no file."""
+def folder_of(files: dict[str, bytes | Kind], children: dict[str, dict[str, bytes]] | None = None) -> Folder:
+    """A look at a folder that was never on a disk: name to content, or to the kind of a thing that is no file.
+
+    children: by the name of a folder, the .conf files in it.
+    """
     entries = []
     for name in byte_order(files):
         value = files[name]
         if isinstance(value, Kind):
-            entries.append(FolderFile(name, value, children=(children or {}).get(name, ())))
+            inner = (children or {}).get(name, {})
+            files_in = tuple(FolderFile(child, Kind.REGULAR, inner[child]) for child in byte_order(inner))
+            entries.append(FolderFile(name, value, children=files_in))
         else:
             entries.append(FolderFile(name, Kind.REGULAR, content=value))
     return Folder("/etc/cni/net.d", (1, 1), tuple(entries))

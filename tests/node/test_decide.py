@@ -271,13 +271,6 @@ def test_changes_nothing_and_says_why(
     assert decision.verified is (state is NodeState.IN_SYNC)
 
 
-def test_names_the_drop_ins_that_newer_runtimes_append() -> None:
-    """Fault case 44."""
-    files: dict[str, bytes | Kind] = {SOURCE: NEWEST, CHAINED: GOOD, "aws-cni": Kind.FOLDER}
-    folder = folder_of(files, {"aws-cni": ("50-x.conf",)})
-    assert "aws-cni/50-x.conf" in decide(View(folder, ALL_BINARIES), NodeSpec()).message
-
-
 def test_names_an_owner_that_is_not_root() -> None:
     """Fault case 49."""
     folder = folder_of({SOURCE: NEWEST, CHAINED: GOOD})

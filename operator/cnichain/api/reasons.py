@@ -77,6 +77,7 @@ class Reason(StrEnum):
     CONFLIST_UNSAFE_FILE = "ConflistUnsafeFile"
     RUNTIME_STALE = "RuntimeStale"
     RUNTIME_NOT_READY = "RuntimeNotReady"
+    DROP_IN_INVALID = "DropInInvalid"
     CILIUM_NOT_HEALTHY = "CiliumNotHealthy"
     CILIUM_DOWN_OPEN = "CiliumDownOpen"
     CILIUM_DOWN_CLOSED = "CiliumDownClosed"

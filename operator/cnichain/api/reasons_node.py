@@ -72,6 +72,13 @@ NODE_REASONS: dict[str, ReasonInfo] = {
         "The container runtime says that it could not load a CNI configuration, or that it is not ready.",
         "Read the runtime's message, which is carried over, and its log on the node.",
     ),
+    "DropInInvalid": info(
+        "A drop-in in the folder with the network's name is not valid, so this node's containerd (2.1 or newer) cannot "
+        "load the chain. No pod starts once it tries, which it does at the next change in the CNI configuration "
+        "folder.",
+        "Correct or remove the file that the message names. `loadOnlyInlinedPlugins` in the primary's conflist makes "
+        "runtimes pass over drop-ins.",
+    ),
     "CiliumNotHealthy": info(
         "The chain is not on this node, and is published as soon as the node's cilium-agent answers its health check.",
         "Look at the Cilium pod on this node.",

@@ -14,6 +14,7 @@ from cnichain.node.ciliumhealth import Health
 from cnichain.node.confirm import confirm
 from cnichain.node.conflist import CILIUM_CNI, Conflist, ConflistError, Plugin, parse
 from cnichain.node.decision import Decision, Remove, View, Write
+from cnichain.node.dropins import with_drop_ins
 from cnichain.node.folder import FolderFile, Kind, NoSource, Source, digest, find_source, is_of
 from cnichain.node.ondisk import on_disk
 from cnichain.node.splice import cilium_entry, derive, explain, same_chain, tail_of, validate
@@ -36,7 +37,7 @@ def decide(view: View, spec: NodeSpec | None) -> Decision:
         decision = fall_back(view, spec)
     else:
         decision = _chain(view, spec)
-    decision = confirm(decision, view, spec)
+    decision = confirm(with_drop_ins(decision, view, spec), view, spec)
     return replace(decision, message=decision.message + _two_rules(view))
 
 

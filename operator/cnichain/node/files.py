@@ -181,7 +181,7 @@ def write_all(descriptor: int, content: bytes) -> None:
     os.fsync(descriptor)
 
 
-def _look(folder: int, name: str) -> FolderFile | None:
+def _look(folder: int, name: str, *, is_inner: bool = False) -> FolderFile | None:
     try:
         state = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -190,7 +190,7 @@ def _look(folder: int, name: str) -> FolderFile | None:
         return FolderFile(name, Kind.OTHER, problem=f"cannot be looked at: {system_error(error)}")
     mode = stat.S_IMODE(state.st_mode)
     if stat.S_ISDIR(state.st_mode):
-        return FolderFile(name, Kind.FOLDER, mode=mode, children=_children(folder, name))
+        return FolderFile(name, Kind.FOLDER, mode=mode, children=() if is_inner else _children(folder, name))
     if stat.S_ISLNK(state.st_mode):
         return FolderFile(name, Kind.SYMLINK, mode=mode)
     if not stat.S_ISREG(state.st_mode):
@@ -215,16 +215,18 @@ def _content(folder: int, name: str, size: int) -> tuple[bytes | None, str]:
         return None, f"cannot be read: {system_error(error)}"
 
 
-def _children(folder: int, name: str) -> tuple[str, ...]:
+def _children(folder: int, name: str) -> tuple[FolderFile, ...]:
+    """The .conf files of a folder in the folder, which may be drop-ins; folders there are none, whatever their name."""
     try:
         inner = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
     except OSError:
         return ()  # a folder that we may not enter: only its drop-ins stay unreported
     try:
         names = [entry for entry in os.listdir(inner) if entry.endswith(".conf")]  # noqa: PTH208 - a descriptor
+        files = (_look(inner, entry, is_inner=True) for entry in byte_order(names)[:_MAX_CHILDREN])
+        return tuple(file for file in files if file is not None and file.kind is not Kind.FOLDER)
     finally:
         os.close(inner)
-    return tuple(byte_order(names)[:_MAX_CHILDREN])
 
 
 def read(folder: int, name: str) -> bytes | None:

@@ -44,7 +44,7 @@ class FolderFile:
     content: the bytes of a regular file that a runtime would load, or that Cilium has put aside; None for any other,
     and when it could not be read.
     problem: why it could not be read, in words; empty otherwise. mode: permission bits.
-    children: of a folder, the names of the .conf files in it. mark: changes whenever someone writes the file anew.
+    children: of a folder, its .conf files. mark: changes whenever someone writes the file anew.
     stranger: user id of an owner that is neither root nor the agent; None otherwise.
     """
 
@@ -53,7 +53,7 @@ class FolderFile:
     content: bytes | None = None
     problem: str = ""
     mode: int = 0o600
-    children: tuple[str, ...] = ()
+    children: "tuple[FolderFile, ...]" = ()
     mark: str = ""
     stranger: int | None = None
 
@@ -131,7 +131,7 @@ class Folder:
     def drop_ins(self, network: str) -> tuple[str, ...]:
         """Files that containerd 2.1 and newer (libcni 1.3) append to the chain: `<folder>/<network>/*.conf`."""
         folder = self.get(network)
-        return tuple(f"{network}/{shown(name)}" for name in folder.children) if folder else ()
+        return tuple(f"{network}/{file.shown}" for file in folder.children) if folder else ()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from cnichain.node.brake import Brake
 from cnichain.node.cilium import CiliumWatcher
 from cnichain.node.decide import decide
 from cnichain.node.decision import Action, Decision, Nudge, Remove, SetAside, View, Write
+from cnichain.node.dropins import mark as drop_in_mark
 from cnichain.node.files import ChangedMeanwhileError
 from cnichain.node.folder import Folder, FolderFile, digest
 from cnichain.node.log import log, now_rfc3339
@@ -191,7 +192,7 @@ class Guard:
         )
         if self._runtime is None:
             return view
-        runtime = self._runtime.seen(view.effective)
+        runtime = self._runtime.seen(view.effective, drop_in_mark(folder, view.effective))
         if runtime.loaded is Loaded.VERIFIED:
             self._nudge_backoff.reset()
             self._nudge_at = 0.0

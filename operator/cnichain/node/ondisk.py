@@ -29,20 +29,13 @@ def on_disk(view: View, spec: NodeSpec, base: Decision, expected: Conflist) -> D
     message = f"{ours} is {source} with cilium-cni."
     if others:
         message += f" The runtime uses {others}."
-    message += _drop_ins(view, expected) + _strangers(view, spec, base) + _cilium(view, spec)
+    message += _strangers(view, spec, base) + _cilium(view, spec)
     base = replace(base, settled=True, verified=True)
     if spec.frozen:
         message = f"Frozen, no file is changed. {message}"
         return replace(base, state=NodeState.FROZEN, reason=Reason.NODE_FROZEN, message=message)
     reason = Reason.CILIUM_DOWN_CLOSED if view.cilium is Health.DOWN else base.reason
     return replace(base, reason=reason, message=message)
-
-
-def _drop_ins(view: View, expected: Conflist) -> str:
-    drop_ins = view.folder.drop_ins(expected.network)
-    if not drop_ins or expected.outer.get("loadOnlyInlinedPlugins") in (True, "true"):
-        return ""
-    return f" containerd 2.1 and newer also append {', '.join(drop_ins)}."
 
 
 def _strangers(view: View, spec: NodeSpec, base: Decision) -> str:

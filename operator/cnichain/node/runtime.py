@@ -43,9 +43,12 @@ class RuntimeWatcher(threading.Thread):
         with self._changed:
             return self._seen
 
-    def seen(self, effective: FolderFile | None) -> RuntimeSeen:
-        """The newest that is known about this file; never blocks. Another file or content than before is asked for."""
-        wanted = (f"{effective.name}/{effective.digest}", effective.conflist) if effective else ("", None)
+    def seen(self, effective: FolderFile | None, drop_ins: str = "") -> RuntimeSeen:
+        """The newest that is known about this file; never blocks.
+
+        Another file or content than before is asked for, and so are other drop_ins (`dropins.mark`).
+        """
+        wanted = (f"{effective.name}/{effective.digest}/{drop_ins}", effective.conflist) if effective else ("", None)
         with self._changed:
             if self._wanted is None or self._wanted[0] != wanted[0]:
                 # A runtime that gives no answer gives none for this file either: nothing waits for it then.

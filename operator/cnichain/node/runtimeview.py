@@ -1,5 +1,6 @@
 """What the runtime has loaded against the file that it should have loaded. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,6 +12,7 @@ from cnichain.node.splice import explain, same_list
 
 CRI_O = "cri-o"
 """What CRI-O calls itself."""
+_CONTAINERD = "containerd"
 _OK = "OK"
 
 
@@ -46,6 +48,12 @@ class RuntimeSeen:
     def is_cri_o(self) -> bool:
         """Whether CRI-O's rule of which file is picked counts."""
         return self.name == CRI_O
+
+    @property
+    def appends_drop_ins(self) -> bool:
+        """Whether it is known to append drop-ins to a list: containerd does since 2.1, which has libcni 1.3."""
+        found = re.match(r"v?(\d+)\.(\d+)", self.version)
+        return self.name == _CONTAINERD and found is not None and (int(found[1]), int(found[2])) >= (2, 1)
 
     @property
     def is_wrong(self) -> bool:
