@@ -187,6 +187,48 @@ def test_repairs_go_on_while_the_api_is_away_and_are_told_later(cluster: Kubectl
     assert status["repairs"]["byCause"] == {"Publish": 1, "DriftSource": 1}
 
 
+def test_nothing_that_was_true_of_the_old_object_is_said_of_a_new_one(
+    cluster: Kubectl, control_plane: Any, node: Node
+) -> None:
+    """Fault case 46: a new object counts its generations anew, so an old report would pass for one about its spec."""
+    watch = [str(control_plane.kubectl), "--kubeconfig", str(control_plane.kubeconfig)]
+    watch += ["get", "cnichainnodes", "--watch", "--output=json"]
+    seen = node.root / "seen.json"
+    with seen.open("wb") as output, subprocess.Popen(watch, stdout=output) as watcher:
+        try:
+            _apply(cluster, primary="aws-vpc-cni")
+            node.start()
+            _wait_state(cluster, node, "InSync")
+            _apply(cluster, primary="aws-vpc-cni", frozen=True)
+            _wait_state(cluster, node, "Frozen")
+            _apply(cluster, primary="aws-vpc-cni", desired="Unchained")
+            old = _wait_state(cluster, node, "Unchained")
+            assert old["status"]["observedGeneration"] == 3
+            cluster("delete", "cnichainnode", NAME)
+            _apply(cluster, primary="aws-vpc-cni")
+            new = _wait_state(cluster, node, "InSync")
+            assert new["status"]["observedGeneration"] == new["metadata"]["generation"] == 1
+            text = new["metadata"]["resourceVersion"]
+            wait_until(lambda: text in seen.read_text(), "the watch has seen it all")
+        finally:
+            watcher.terminate()
+            watcher.wait(timeout=10)
+    uid = new["metadata"]["uid"]
+    told = [
+        item["status"] for item in _documents(seen.read_text()) if item["metadata"]["uid"] == uid and "status" in item
+    ]
+    assert {status["observedGeneration"] for status in told} == {1}, "a report about the old object went to the new one"
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """The objects that a watch has printed, one after the other."""
+    decoder = json.JSONDecoder()
+    while text := text.lstrip():
+        item, end = decoder.raw_decode(text)
+        yield item
+        text = text[end:]
+
+
 def test_a_recreated_object_gets_its_status_again(cluster: Kubectl, node: Node) -> None:
     _apply(cluster, primary="aws-vpc-cni")
     node.start()

@@ -1,5 +1,7 @@
 """Which nodes the chain is for, and how many of them have it."""
 
+from dataclasses import replace
+
 import pytest
 
 from cnichain.api.chain import parse_spec
@@ -11,6 +13,7 @@ from cnichain.plan.nodes import (
     count,
     in_scope,
     is_current,
+    is_of_earlier_node,
     node_spec,
     untaint_patch,
 )
@@ -81,7 +84,12 @@ def test_a_node_object_is_written_only_when_it_differs() -> None:
     record = chain_node_record({**body, "metadata": {**body["metadata"], "generation": 1}})
     assert is_current(record, body)
     assert not is_current(None, body)
-    assert not is_current(record, chain_node(NodeRecord("a", "uid-of-a-new-node", {}), node_spec(SPEC, {}), "default"))
+    reborn = chain_node(NodeRecord("a", "uid-of-a-new-node", {}), node_spec(SPEC, {}), "default")
+    assert not is_current(record, reborn)
+    assert is_of_earlier_node(record, reborn), "taken over, its old status would count for the new node"
+    assert not is_of_earlier_node(record, body)
+    assert not is_of_earlier_node(None, reborn)
+    assert not is_of_earlier_node(replace(record, node_uid=""), reborn), "nobody else would ever remove it"
     assert not is_current(record, chain_node(node, node_spec(SPEC, {"debug": {"enabled": True}}), "default"))
 
 

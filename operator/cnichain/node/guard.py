@@ -62,12 +62,12 @@ class Guard:
         self,
         options: Options,
         state: StateDir,
-        publish: Callable[[NodeStatus], None],
+        publish: Callable[[NodeStatus, str], None],
         alarm: Alarm,
         cilium: CiliumWatcher,
         runtime: RuntimeWatcher | None,
     ) -> None:
-        """publish takes each new status and must not block. runtime: None when it is not to be asked."""
+        """publish takes each new status and its object's uid, without blocking. runtime: None if not to be asked."""
         self._options, self._state, self._publish, self._alarm = options, state, publish, alarm
         self._cilium, self._runtime = cilium, runtime
         self._given = state.load_spec()
@@ -79,7 +79,7 @@ class Guard:
         self._nudge_backoff, self._nudge_at = Backoff(4, 60), 0.0
         self._passing_since: float | None = None
         self._first: tuple[str, float] = ("", 0.0)
-        self._published: NodeStatus | None = None
+        self._published: tuple[NodeStatus | None, str] = None, ""
         self.progress = time.monotonic()
         """When the last look ended, monotonic."""
         self.verified = False
@@ -173,10 +173,9 @@ class Guard:
                 self._brake.seen(time.monotonic(), decision.foreign)
                 decision = decide(replace(view, braked=self._brake.remaining(time.monotonic()) > 0), spec)
         generation, note = given.generation if given else 0, self._alarm.note
-        version, cilium = self._options.version, self._cilium.verdict
-        aside = self._state.aside()
+        version, cilium, aside = self._options.version, self._cilium.verdict, self._state.aside()
         seen = Seen(folder, effective, binaries, generation, conflist_file, cilium, runtime, aside, note, version)
-        return seen, decision
+        return replace(seen, uid=given.uid if given else ""), decision
 
     def _view(self, folder: Folder, binaries: frozenset[str], conflist_file: str) -> View:
         if conflist_file != self._last_good[0]:
@@ -249,18 +248,17 @@ class Guard:
         self._alarm.first_event = None
         self.verified = decision.verified
         self._memory = with_ready(self._memory, decision, now_rfc3339())
-        self._report(build(decision, seen, self._memory))
+        self._report(build(decision, seen, self._memory), seen.uid)
 
     def _settles_in(self) -> float:
         """Seconds that something passing may still last unreported."""
         return 0.0 if self._passing_since is None else max(0.0, self._passing_since + SETTLE - time.monotonic())
 
-    def _report(self, status: NodeStatus) -> None:
-        last = self._published
-        if status == last:
+    def _report(self, status: NodeStatus, uid: str) -> None:
+        if (status, uid) == self._published:
             return
-        self._published = status
-        self._publish(status)
+        last, self._published = self._published[0], (status, uid)
+        self._publish(status, uid)
         if last is None or (last.state, last.reason, last.message) != (status.state, status.reason, status.message):
             say = log.warning if REASONS[Reason(status.reason)].warning else log.info
             fields = {"state": status.state.value, "reason": status.reason, "effectiveFile": status.effective_file}

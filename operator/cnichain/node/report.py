@@ -28,16 +28,16 @@ class Reporter(threading.Thread):
         self._changed = threading.Condition()
         self._wanted: dict[str, Any] | None = None
         self._sent: Mapping[str, Any] | None = None
-        self._uid = ""
+        self._uid = self._wanted_for = ""
         self._stopping = False
         self._backoff = Backoff(1, 60)
         self.reported = False
         """Whether the server has the newest status."""
 
-    def publish(self, status: NodeStatus) -> None:
-        """Takes a status over; never blocks on the network."""
+    def publish(self, status: NodeStatus, uid: str) -> None:
+        """Takes a status over; never blocks on the network. uid: of the object whose spec it is about."""
         with self._changed:
-            self._wanted = to_wire(status)
+            self._wanted, self._wanted_for = to_wire(status), uid
             self.reported = self._wanted == self._sent
             self._changed.notify()
 
@@ -79,8 +79,18 @@ class Reporter(threading.Thread):
 
     def _next(self) -> tuple[dict[str, Any], str] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or (self._uid and self._wanted not in (None, self._sent)))
+            self._changed.wait_for(lambda: self._stopping or (self._may_send() and self._wanted != self._sent))
             return None if self._stopping or self._wanted is None else (self._wanted, self._uid)
+
+    def _may_send(self) -> bool:
+        """Whether the status is about the object that is there now.
+
+        An object that was made anew counts its generations anew: what was said about the old one would pass for news.
+        A status about no spec at all fits any object.
+        """
+        if self._wanted is None or not self._uid:
+            return False
+        return self._wanted_for == self._uid or not self._wanted.get("observedGeneration")
 
     def _wait_after(self, error: ApiError | ApiUnreachableError) -> None:
         delay = self._backoff.delay()
@@ -144,13 +154,14 @@ class SpecWatcher(threading.Thread):
             self._reporter.object_gone()
             return
         metadata, raw = item.get("metadata") or {}, item.get("spec")
+        uid = str(metadata.get("uid") or "")
         if isinstance(raw, dict):
-            self._take_spec(raw, int(metadata.get("generation") or 0))
-        self._reporter.object_seen(str(metadata.get("uid") or ""), item.get("status") or {})
+            self._take_spec(raw, int(metadata.get("generation") or 0), uid)
+        self._reporter.object_seen(uid, item.get("status") or {})
 
-    def _take_spec(self, raw: dict[str, Any], generation: int) -> None:
+    def _take_spec(self, raw: dict[str, Any], generation: int, uid: str) -> None:
         try:
-            given = GivenSpec(node_spec_from_wire(raw), generation)
+            given = GivenSpec(node_spec_from_wire(raw), generation, uid)
         except (ValueError, TypeError, AttributeError) as error:
             message = "This agent does not understand the spec; the last one stays in force"
             log.error(message, error=str(error), generation=generation)

@@ -25,10 +25,14 @@ class StateDirError(Exception):
 
 @dataclass(frozen=True)
 class GivenSpec:
-    """A spec as the operator gave it. generation: metadata.generation of the CNIChainNode that it stood in."""
+    """A spec as the operator gave it.
+
+    generation, uid: metadata of the CNIChainNode that it stood in. A spec that was kept on the node has no uid.
+    """
 
     spec: NodeSpec
     generation: int
+    uid: str = ""
 
 
 MAX_ASIDE = 32

@@ -23,7 +23,7 @@ class Seen:
     folder: None while it cannot be looked at. effective: the file that the runtime picks. generation: of the spec acted
     on. conflist_file: our file's name. cilium: its health. runtime: None when it is not asked.
     aside: files that were set aside. note: something to add to each message (polling instead of inotify).
-    version: of the agent.
+    version: of the agent. uid: of the object that the spec stood in.
     """
 
     folder: Folder | None
@@ -36,6 +36,7 @@ class Seen:
     aside: tuple[str, ...]
     note: str
     version: str
+    uid: str = ""
 
 
 def build(decision: Decision, seen: Seen, memory: Memory) -> NodeStatus:

@@ -113,8 +113,12 @@ def is_current(record: ChainNodeRecord | None, body: Mapping[str, Any]) -> bool:
     """Whether a CNIChainNode is as it should be already."""
     if record is None:
         return False
-    (owner,) = body["metadata"]["ownerReferences"]
-    return bool(record.node_uid == owner["uid"] and record.spec == body["spec"])
+    return bool(record.node_uid == _owner_uid(body) and record.spec == body["spec"])
+
+
+def is_of_earlier_node(record: ChainNodeRecord | None, body: Mapping[str, Any]) -> bool:
+    """Whether a CNIChainNode belongs to a node that is gone and had the same name."""
+    return record is not None and record.node_uid not in ("", _owner_uid(body))
 
 
 def untaint_patch(node: NodeRecord) -> list[dict[str, Any]] | None:
@@ -131,6 +135,11 @@ def untaint_patch(node: NodeRecord) -> list[dict[str, Any]] | None:
         {"op": "test", "path": "/spec/taints", "value": seen},
         {"op": "replace", "path": "/spec/taints", "value": rest},
     ]
+
+
+def _owner_uid(body: Mapping[str, Any]) -> str:
+    (owner,) = body["metadata"]["ownerReferences"]
+    return str(owner["uid"])
 
 
 def count(scope: Mapping[str, NodeRecord], total: int, records: Mapping[str, ChainNodeRecord]) -> NodesStatus:

@@ -11,7 +11,16 @@ from cnichain.api.chainstatus import NodesStatus
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAIN_NODES, NODES
-from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node, count, in_scope, is_current, untaint_patch
+from cnichain.plan.nodes import (
+    ChainNodeRecord,
+    NodeRecord,
+    chain_node,
+    count,
+    in_scope,
+    is_current,
+    is_of_earlier_node,
+    untaint_patch,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +108,10 @@ async def _sync(
     owner: str,
 ) -> None:
     bodies = [chain_node(node, wanted, owner) for node in nodes.values()]
-    stale = [body for body in bodies if not is_current(reports.get(body["metadata"]["name"]), body)]
+    # What an earlier node of the same name has left is not taken over: its status would count for this node. Garbage
+    # collection removes it, since its owner is gone, and the next pass makes the new one.
+    fresh = [body for body in bodies if not is_of_earlier_node(reports.get(body["metadata"]["name"]), body)]
+    stale = [body for body in fresh if not is_current(reports.get(body["metadata"]["name"]), body)]
     limit = asyncio.Semaphore(CONCURRENT_WRITES)
 
     async def write(body: dict[str, object]) -> None:
