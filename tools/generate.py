@@ -7,6 +7,9 @@ from pathlib import Path
 
 from cnichain.api.crd import chain_crd, node_crd, render
 from cnichain.api.reasons import REASONS
+from cnichain.catalogue.load import CONFIG_MAP, CONFIG_MAP_KEY, builtin_catalogue
+from cnichain.catalogue.table import matched, minors, span, traps
+from cnichain.catalogue.verdict import Level
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,11 +29,71 @@ def reasons_page() -> str:
     return "\n".join(lines)
 
 
+COMPATIBILITY_HEAD = f"""\
+<!-- Generated from operator/cnichain/catalogue by `make generate`; do not edit. -->
+# Compatibility
+
+What this release installs, and what it knows of the parts. `cnichain catalogue` prints the same.
+
+- **Supported**: someone upstream tests it.
+- **Untested**: nobody is known to test it. A warning in `PreflightPassed`; nothing is held back.
+- **Refused**: it is known to break the network. Nothing is applied, and `Stalled` carries the reason.
+
+A fact that cannot be read refuses nothing.
+
+To add a version or a pair without a new release, put entries of the form that `cnichain catalogue -o yaml` prints into
+the key `{CONFIG_MAP_KEY}` of the ConfigMap `{CONFIG_MAP}` in the operator's namespace. An entry of the same version,
+minor, plugin or name replaces the one here. A ConfigMap that cannot be read is left aside as a whole; the condition
+`CatalogueValid` names the field. The file option `--catalogue` of the operator takes the same form.
+"""
+
+
+def compatibility_page() -> str:
+    """docs/compatibility.md: the catalogue in the package."""
+    known = builtin_catalogue()
+    lines = [COMPATIBILITY_HEAD, "## Cilium", ""]
+    lines += _table("Version", "Kubernetes", "EKS behind the VPC CNI", "Oldest kernel", "Upstream", "Chart sha256")
+    for minor in known.known_minors:
+        tested = minors(minor.kubernetes), minors(minor.eks)
+        lines.append(_row(f"{minor.minor}.x", *tested, minor.kernel, "ended", "to upgrade from only"))
+    for item in known.cilium:
+        upstream = "maintained" if item.maintained else "ended"
+        tested = minors(item.kubernetes), minors(item.eks)
+        lines.append(_row(item.version, *tested, item.kernel, upstream, f"`{item.chart_sha256}`"))
+    lines += ["", "## Calico", "", *_table("Version", "Kubernetes", "Operator", "Manifest", "sha256")]
+    for calico in known.calico:
+        for name, digest in calico.manifests.items():
+            tested_on = f"[{minors(calico.kubernetes)}]({calico.kubernetes_source})"
+            lines.append(_row(calico.version, tested_on, f"`{calico.operator}`", f"`{name}`", f"`{digest}`"))
+    lines += ["", "## Primary CNI", "", *_table("Plugin", "Floor", "Recommended", "Newest known", "Refused versions")]
+    for plugin, rule in known.primaries.items():
+        avoided = "; ".join(f"{version}: {why}" for version, why in rule.avoid.items()) or "-"
+        lines.append(_row(plugin.value, rule.floor, rule.recommended_minimum, rule.newest or "-", avoided))
+    lines += ["", "## Traps of versions", "", *_table("Of", "Versions", "Verdict", "What", "Source")]
+    for owner, trap in traps(known):
+        verdict = "note" if trap.level is Level.SUPPORTED else trap.level.value
+        lines.append(_row(owner, span(trap), verdict, trap.text, f"[source]({trap.source})"))
+    lines += ["", "## Parts that do not go together", "", *_table("When", "Verdict", "Reason", "What", "Source")]
+    for pair in known.pairs:
+        reason = f"[{pair.reason.value}](reasons.md#{pair.reason.value.lower()})"
+        lines.append(_row(matched(pair), pair.level.value, reason, pair.text, f"[source]({pair.source})"))
+    return "\n".join(lines) + "\n"
+
+
+def _table(*head: str) -> list[str]:
+    return [_row(*head), _row(*("---" for _ in head))]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
 def generated() -> Iterator[tuple[Path, str]]:
     """Every generated file and what it should hold."""
     for crd in (chain_crd(), node_crd()):
         yield ROOT / "crds" / f"{crd['metadata']['name']}.yaml", render(crd)
     yield ROOT / "docs" / "reasons.md", reasons_page()
+    yield ROOT / "docs" / "compatibility.md", compatibility_page()
 
 
 def main() -> int:

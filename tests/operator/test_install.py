@@ -59,6 +59,7 @@ def test_it_becomes_ready_and_kubectl_wait_sees_it(world: Harness, running: list
         "PodsManaged": "Unknown",
         "Drifted": "False",
         "RollingOut": "False",
+        "CatalogueValid": "True",
     }
     row = world.kubectl("get", "cnichain", "--no-headers").split()
     assert row[:7] == ["default", "aws-vpc-cni", "1.17.3", "Ready", "3/3", "Unknown", "True"]

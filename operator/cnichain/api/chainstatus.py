@@ -56,6 +56,8 @@ class VersionsStatus(_Status):
     """The Cilium whose every stage is applied and healthy."""
     cilium_target: str = ""
     """The Cilium that spec asks for."""
+    first_minor: str = ""
+    """The minor of Cilium that was installed first here; the chart keeps its defaults (upgradeCompatibility)."""
     chart_digest: str = ""
     """sha256 of the chart archive."""
     chart_source: str = ""

@@ -61,7 +61,7 @@ class Reason(StrEnum):
     RELEASE_UNMAINTAINED = "ReleaseUnmaintained"
     VALUE_REMOVED = "ValueRemoved"
     VALUE_AMBIGUOUS = "ValueAmbiguous"
-    VALUE_IGNORED = "ValueIgnored"
+    VALUE_MOVED = "ValueMoved"
 
     # What the cluster is.
     PREFLIGHT_PASSED = "PreflightPassed"

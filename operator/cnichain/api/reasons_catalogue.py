@@ -95,9 +95,11 @@ CATALOGUE_REASONS: dict[str, ReasonInfo] = {
         "Keep one of the two keys that the message names.",
         terminal=True,
     ),
-    "ValueIgnored": info(
-        "`spec.cilium.values` has a key that the wanted minor of Cilium does not read any more; nothing is lost by it.",
-        "Take the key that the message names out of the values.",
+    "ValueMoved": info(
+        "`spec.cilium.values` has a key that the wanted minor of Cilium reads at another place, or not at all; the "
+        "operator took it there, or left it out. Nothing is lost by it.",
+        "Write the key as the message says, so that the spec shows what is in force.",
+        warning=False,
     ),
 }
 """By reason code; `reasons.py` has the one enum of all codes."""

@@ -1,5 +1,7 @@
 """The catalogue from its files: those in the package, and an operator's own beside them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +20,15 @@ CONFIG_MAP_KEY = "catalogue.yaml"
 
 MESSAGE_LIMIT = 160
 """Of what is said about one field: pydantic lists all members of an enumeration."""
+
+
+@dataclass(frozen=True)
+class InForce:
+    """A catalogue, and where it comes from in words. problem: why an extension is left aside, empty when none is."""
+
+    catalogue: Catalogue
+    origin: str
+    problem: str = ""
 
 
 @cache
@@ -64,6 +75,20 @@ def extended(base: Catalogue, text: str, where: str) -> Catalogue:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         # ValueError: PyYAML lets it through for a date that does not exist.
         raise ChainError(Reason.CATALOGUE_INVALID, f"{where} cannot be read: {_on_one_line(error)}") from error
+
+
+def with_config_map(base: Catalogue, namespace: str, data: Mapping[str, str] | None) -> InForce:
+    """The catalogue in force when the ConfigMap has this data. A bad one is left aside as a whole; never raises."""
+    where = f"ConfigMap {namespace}/{CONFIG_MAP}"
+    left_aside = "the operator's own; the ConfigMap is left aside"
+    text = (data or {}).get(CONFIG_MAP_KEY)
+    if text is None:
+        return InForce(base, left_aside, f"{where} has no key {CONFIG_MAP_KEY} in its data.")
+    try:
+        catalogue = extended(base, text, f"{where}, key {CONFIG_MAP_KEY}")
+    except ChainError as error:
+        return InForce(base, left_aside, error.message)
+    return InForce(catalogue, f"the operator's own, extended by {where}")
 
 
 def _on_one_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from cnichain.api.reasons import Reason
 from cnichain.apply.engine import Place
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.reflector import Reflector
-from cnichain.kube.resources import CHAIN_NODES, CRDS, DAEMON_SETS, NODES, Resource
+from cnichain.kube.resources import CHAIN_NODES, CRDS, NODES, Resource
 from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node_record, node_record
 
 SYNC_SECONDS = 60.0
@@ -41,9 +41,9 @@ class Cluster:
             fields = f"metadata.name={name}" if name else ""
             self._watch(resource, namespace, labels=f"{OWNER_LABEL}={owner}", fields=fields)
 
-    def watch_primary(self, namespace: str, name: str) -> None:
-        """Watch the primary's DaemonSet, so that its upgrade is noticed at once."""
-        self._watch(DAEMON_SETS, namespace, labels="", fields=f"metadata.name={name}")
+    def watch_object(self, resource: Resource, namespace: str, name: str) -> None:
+        """Watch one object, so that a change of it is noticed at once; it need not be there yet."""
+        self._watch(resource, namespace, labels="", fields=f"metadata.name={name}")
 
     def _watch(self, resource: Resource, namespace: str, *, labels: str, fields: str) -> None:
         key = f"{resource.path(namespace or None)}?{labels}&{fields}"

@@ -14,6 +14,7 @@ from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.api.times import parse_rfc3339
+from cnichain.catalogue.load import InForce
 from cnichain.render.stages import Stage
 
 HELD_BACK = timedelta(minutes=2)
@@ -34,6 +35,11 @@ class Type(StrEnum):
     PODS_MANAGED = "PodsManaged"
     DRIFTED = "Drifted"
     ROLLING_OUT = "RollingOut"
+    CATALOGUE_VALID = "CatalogueValid"
+
+
+NEEDED = (Type.PREFLIGHT_PASSED, Type.CILIUM_READY, Type.CHAIN_READY, Type.HUBBLE_READY)
+"""What must hold for the chain to be Ready."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Report:
     """
 
     generation: int
+    catalogue: InForce | None = None
     preflight: str = ""
     stages: dict[Stage, StageReport] = field(default_factory=dict)
     current: Stage | None = None
@@ -74,7 +81,7 @@ def conditions(report: Report, previous: Iterable[Condition], now: str) -> list[
     """All conditions. What a pass did not get to is carried over: it is still the newest word on it."""
     before = {item.type: item for item in previous}
     verdicts = _parts(report)
-    for kind in (Type.PREFLIGHT_PASSED, Type.CILIUM_READY, Type.CHAIN_READY, Type.HUBBLE_READY):
+    for kind in (*NEEDED, Type.CATALOGUE_VALID):
         if kind not in verdicts and kind.value not in before:
             verdicts[kind] = _Verdict("Unknown", Reason.NOT_STARTED, "An earlier step is not finished yet.")
     verdicts |= _summary(report, verdicts)
@@ -118,6 +125,8 @@ def _is_held_back(report: Report, before: Mapping[str, Condition], now: str) -> 
 def _parts(report: Report) -> dict[Type, _Verdict]:
     """Verdicts on the parts that the pass got to."""
     verdicts: dict[Type, _Verdict] = {}
+    if report.catalogue is not None:
+        verdicts[Type.CATALOGUE_VALID] = _catalogue(report.catalogue)
     if report.preflight:
         verdicts[Type.PREFLIGHT_PASSED] = _Verdict("True", Reason.PREFLIGHT_PASSED, report.preflight)
     cilium = _stages(report, (Stage.CONFIG, Stage.OPERATOR, Stage.AGENTS), "Cilium is available.")
@@ -139,6 +148,15 @@ def _parts(report: Report) -> dict[Type, _Verdict]:
         else _Verdict("False", Reason.NO_DRIFT, "Every object is as it was applied.")
     )
     return verdicts
+
+
+def _catalogue(found: InForce) -> _Verdict:
+    """A bad extension holds nothing back: what it would add is simply not known."""
+    if found.problem:
+        return _Verdict("False", Reason.CATALOGUE_INVALID, f"{found.problem} In force: {found.origin}.")
+    known = found.catalogue
+    counts = f"Cilium releases: {len(known.cilium)}, Calico releases: {len(known.calico)}, pairs: {len(known.pairs)}"
+    return _Verdict("True", Reason.CATALOGUE_VALID, f"In force: {found.origin}. {counts}.")
 
 
 def _stages(report: Report, stages: tuple[Stage, ...], well: str) -> _Verdict | None:
@@ -171,8 +189,7 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
             Type.ROLLING_OUT: _Verdict("False", error.reason, "Held by the error that Ready names."),
         }
     fine = _Verdict("False", Reason.RECONCILING, "Nothing stands in the way.")
-    needed = (Type.PREFLIGHT_PASSED, Type.CILIUM_READY, Type.CHAIN_READY, Type.HUBBLE_READY)
-    missing = [verdicts[kind] for kind in needed if kind in verdicts and verdicts[kind].status != "True"]
+    missing = [verdicts[kind] for kind in NEEDED if kind in verdicts and verdicts[kind].status != "True"]
     if report.suspended:
         said = "spec.suspend is true: nothing is changed."
         return {

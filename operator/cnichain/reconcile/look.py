@@ -9,14 +9,18 @@ from functools import cached_property
 
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import NodeSpec
+from cnichain.api.chainstatus import VersionsStatus
 from cnichain.api.names import CILIUM_NAMESPACE
+from cnichain.apply.history import HistoryStore, minor_of
+from cnichain.catalogue.load import CONFIG_MAP
 from cnichain.catalogue.model import Catalogue, CiliumRelease, PrimaryRule
 from cnichain.kube.client import KubeClient, Object
-from cnichain.kube.resources import DAEMON_SETS, SECRETS, Discovery
+from cnichain.kube.resources import CONFIG_MAPS, DAEMON_SETS, SECRETS, Discovery
 from cnichain.plan.nodes import node_spec
 from cnichain.preflight.facts import ClusterFacts
 from cnichain.preflight.primary import check_primary, image_of
 from cnichain.preflight.upgrade import check_step
+from cnichain.reconcile.catalogues import CatalogueSource
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.nodesync import NodeView
@@ -33,7 +37,10 @@ DISCOVERY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Picture:
-    """The cluster and what should be in it, at the beginning of a pass."""
+    """The cluster and what should be in it, at the beginning of a pass.
+
+    first_minor: the minor of Cilium that was, or is about to be, installed first. remembered: it is recorded as such.
+    """
 
     spec: CNIChainSpec
     release: CiliumRelease
@@ -44,6 +51,8 @@ class Picture:
     rendered: Rendered
     manifests: Mapping[Stage, list[Manifest]]
     certificates_end: datetime
+    first_minor: str
+    remembered: bool
 
     @property
     def all_manifests(self) -> list[Manifest]:
@@ -68,28 +77,32 @@ class Looker:
     def __init__(self, client: KubeClient, cluster: Cluster, catalogue: Catalogue, settings: Settings) -> None:
         self._client = client
         self._cluster = cluster
-        self._catalogue = catalogue
+        self._catalogues = CatalogueSource(client, settings.namespace, catalogue)
+        self._namespace = settings.namespace
         self._helm = settings.helm
         self._charts = ChartStore(settings.cache_dir, settings.chart_dir, settings.chart_repository)
         self._rendered: tuple[object, Rendered] | None = None
         self._discovery: tuple[float, Discovery, str] | None = None
 
-    async def look(self, spec: CNIChainSpec, owner: str, installed: str, report: Report) -> Picture:
-        """The picture for a spec; installed: the Cilium version that is there, or "".
+    async def look(self, spec: CNIChainSpec, owner: str, versions: VersionsStatus, report: Report) -> Picture:
+        """The picture for a spec; versions: as status has them, among them the Cilium that is there, or "".
 
         What was found before an error stands in the report.
 
         Raises ChainError for everything that stands between the spec and its manifests.
         """
+        self._cluster.watch_object(CONFIG_MAPS, self._namespace, CONFIG_MAP)
+        report.catalogue = await self._catalogues.current()
+        catalogue = report.catalogue.catalogue
         check_available(spec)
-        release = self._catalogue.cilium_release(spec.cilium.version)
-        check_step(installed, release.version)
-        rule = self._catalogue.primary(spec.primary.plugin)
+        release = catalogue.cilium_release(spec.cilium.version)
+        check_step(versions.cilium, release.version)
+        rule = catalogue.primary(spec.primary.plugin)
         nodes = NodeView(await self._cluster.nodes(), await self._cluster.node_reports())
         report.nodes = nodes.counts(spec)
         discovery, kubernetes = await self._discover()
         daemon_set = await self._client.get(DAEMON_SETS, rule.daemon_set, rule.namespace)
-        self._cluster.watch_primary(rule.namespace, rule.daemon_set)
+        self._cluster.watch_object(DAEMON_SETS, rule.namespace, rule.daemon_set)
         version = check_primary(rule, spec, daemon_set)
         report.preflight = f"{spec.primary.plugin.value} {version}, Kubernetes {kubernetes}."
         report.error_in = Type.CILIUM_READY
@@ -101,9 +114,24 @@ class Looker:
             primary_version=version,
             primary_image=image_of(daemon_set or {}, rule.container),
         )
-        rendered = await self._render(spec, release, facts)
+        recorded = await HistoryStore(self._client, self._namespace, owner).first_minor()
+        first = recorded or minor_of(versions.first_minor) or minor_of(versions.cilium) or release.minor
+        rendered = await self._render(spec, release, facts, first)
+        report.preflight = " ".join((report.preflight, *rendered.notes))
         manifests, certificates_end = await self._with_certificates(rendered, owner)
-        return Picture(spec, release, rule, facts, discovery, nodes, rendered, manifests, certificates_end)
+        return Picture(
+            spec,
+            release,
+            rule,
+            facts,
+            discovery,
+            nodes,
+            rendered,
+            manifests,
+            certificates_end,
+            first,
+            recorded == first,
+        )
 
     def forget_discovery(self) -> None:
         """Ask the API server anew for what it serves."""
@@ -116,13 +144,17 @@ class Looker:
             self._discovery = (now, found, version)
         return self._discovery[1], self._discovery[2]
 
-    async def _render(self, spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) -> Rendered:
+    async def _render(
+        self, spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts, first_minor: str
+    ) -> Rendered:
         """The manifests; helm runs only when what goes into them has changed."""
         # The manifests depend on whether there is one node or more, not on how many: a node that joins needs no helm.
         facts = replace(facts, nodes_in_scope=min(facts.nodes_in_scope, 2), nodes_total=0)
-        key = (spec.cilium, spec.hubble, spec.nodes, spec.conflist, release, facts)
+        key = (spec.cilium, spec.hubble, spec.nodes, spec.conflist, release, facts, first_minor)
         if self._rendered is None or self._rendered[0] != key:
-            rendered = await render_cilium(spec, release, facts, charts=self._charts, helm=self._helm)
+            rendered = await render_cilium(
+                spec, release, facts, charts=self._charts, helm=self._helm, first_minor=first_minor
+            )
             self._rendered = (key, rendered)
         return self._rendered[1]
 

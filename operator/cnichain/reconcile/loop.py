@@ -26,6 +26,7 @@ from cnichain.api.names import SINGLETON
 from cnichain.api.reasons import Reason
 from cnichain.api.times import rfc3339, utc_now
 from cnichain.apply.engine import Engine, places
+from cnichain.apply.history import HistoryStore
 from cnichain.apply.store import InventoryStore
 from cnichain.catalogue.model import Catalogue
 from cnichain.kube.client import KubeClient, Object
@@ -156,14 +157,16 @@ class Reconciler:
         """The steps in order; the first that has to wait ends the pass."""
         owner: str = this.chain["metadata"]["name"]
         this.update(hubble=hubble_word(spec.hubble, ready=None))
-        installed = this.status.versions.cilium if this.status.versions else ""
-        picture = await self._looker.look(spec, owner, installed, this.report)
+        picture = await self._looker.look(spec, owner, this.status.versions or VersionsStatus(), this.report)
         this.events.extend(self._node_news.news(picture.nodes.reports))
         _describe(this, picture)
         if spec.suspend:
             this.report.suspended = True
             await freeze(self._client, picture.nodes, picture.wanted_node, owner)
             return
+        if not picture.remembered:
+            # Before anything is applied: a crash in between must not make a later minor the first one.
+            await HistoryStore(self._client, self._settings.namespace, owner).record(picture.first_minor)
         store = InventoryStore(self._client, self._settings.namespace, owner)
         engine = Engine(self._client, store, owner)
         keys = [item.key for item in picture.all_manifests]
@@ -201,7 +204,7 @@ class Reconciler:
         for reason, message in this.events:
             await self._recorder.event(metadata["name"], metadata["uid"], reason, message)
         for item in transitions(before, now):
-            if item.type == Type.READY:
+            if item.type == Type.READY or item.reason == Reason.CATALOGUE_INVALID:
                 await self._recorder.event(metadata["name"], metadata["uid"], Reason(item.reason), item.message)
         ready = any(item.type == Type.READY and item.status == "True" for item in now)
         if report.error is not None:
@@ -213,6 +216,9 @@ def _describe(this: Pass, picture: Picture) -> None:
     """The parts of status that tell what is in force, and the sentence that Ready will say."""
     spec, release, facts = picture.spec, picture.release, picture.facts
     versions = this.status.versions or VersionsStatus()
+    before = this.status.effective.values_digest if this.status.effective else ""
+    if picture.rendered.notes and picture.rendered.values_digest != before:
+        this.events.append((Reason.VALUE_MOVED, " ".join(picture.rendered.notes)))
     this.update(
         unmanaged="Unknown",
         effective=EffectiveStatus(
@@ -234,6 +240,7 @@ def _describe(this: Pass, picture: Picture) -> None:
                 "operator": __version__,
                 "primary": facts.primary_version or "",
                 "cilium_target": release.version,
+                "first_minor": picture.first_minor,
                 "chart_digest": picture.rendered.chart_digest,
                 "chart_source": release.source,
                 "kubernetes": facts.kubernetes_version,
