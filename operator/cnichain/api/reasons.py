@@ -6,6 +6,7 @@ heal by itself; it alone may set the Stalled condition (kstatus: Stalled is for 
 
 from enum import StrEnum
 
+from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_node import info as _info
 
@@ -37,7 +38,30 @@ class Reason(StrEnum):
     UPGRADE_SKIPS_MINOR = "UpgradeSkipsMinor"
     RESERVED_VALUE = "ReservedValue"
     CHART_INVALID_VALUES = "ChartInvalidValues"
+
+    # What the catalogue knows, and values that moved between minors of the chart.
+    CATALOGUE_VALID = "CatalogueValid"
     CATALOGUE_INVALID = "CatalogueInvalid"
+    COMBINATION_SUPPORTED = "CombinationSupported"
+    KUBERNETES_UNTESTED = "KubernetesUntested"
+    KERNEL_TOO_OLD = "KernelTooOld"
+    KERNEL_UNTESTED = "KernelUntested"
+    NODE_OS_UNSUPPORTED = "NodeOSUnsupported"
+    KUBE_PROXY_IPVS = "KubeProxyIPVS"
+    CLUSTER_ID_UNUSABLE = "ClusterIdUnusable"
+    CHAINING_MODE_UNSAFE = "ChainingModeUnsafe"
+    CALICO_DATAPLANE_CONFLICT = "CalicoDataplaneConflict"
+    POLICY_ENGINES_OVERLAP = "PolicyEnginesOverlap"
+    POLICY_ENGINES_TOO_MANY = "PolicyEnginesTooMany"
+    POD_SECURITY_GROUPS = "PodSecurityGroups"
+    VALUES_UNTESTED = "ValuesUntested"
+    PRIMARY_UNTESTED = "PrimaryUntested"
+    CALICO_UNTESTED = "CalicoUntested"
+    KNOWN_TRAP = "KnownTrap"
+    RELEASE_UNMAINTAINED = "ReleaseUnmaintained"
+    VALUE_REMOVED = "ValueRemoved"
+    VALUE_AMBIGUOUS = "ValueAmbiguous"
+    VALUE_IGNORED = "ValueIgnored"
 
     # What the cluster is.
     PREFLIGHT_PASSED = "PreflightPassed"
@@ -159,12 +183,6 @@ REASONS = {
         "Read the chart's message, which is carried over, and correct `spec.cilium.values`.",
         terminal=True,
     ),
-    Reason.CATALOGUE_INVALID: _info(
-        "The file given by `--catalogue` cannot be read or does not have the catalogue's form; the operator does not "
-        "start.",
-        "Correct the field that the message names; the catalogue in the package shows the form.",
-        terminal=True,
-    ),
     Reason.PREFLIGHT_PASSED: _info("Every check passed.", warning=False),
     Reason.PRIMARY_NOT_FOUND: _info(
         "The primary CNI that `spec.primary.plugin` names is not in the cluster.",
@@ -243,5 +261,5 @@ REASONS = {
         "The operator met an error that it has no name for. It tries again.",
         "Please report it with the operator's log.",
     ),
-    **{Reason(code): about for code, about in NODE_REASONS.items()},
+    **{Reason(code): about for code, about in (CATALOGUE_REASONS | NODE_REASONS).items()},
 }

@@ -1,6 +1,8 @@
 """What the catalogue judges a cluster by: plain data, gathered by preflight. None means that nobody could tell."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cnichain.api.primaries import PrimaryPlugin
 
@@ -30,7 +32,8 @@ class CombinationFacts:
     NetworkPolicy. primary_network_policy: the primary's own policy engine does (for the VPC CNI: its network policy
     agent runs with enforcement on). calico_network_policy: Calico does. calico: Calico's version, "" when there is
     none. calico_dataplane: `linuxDataplane` of its Installation (`Iptables`, `BPF`, `Nftables`, `VPP`).
-    pod_security_groups: the VPC CNI gives pods their own security groups (ENABLE_POD_ENI).
+    pod_security_groups: the VPC CNI gives pods their own security groups (ENABLE_POD_ENI). values: spec.cilium.values
+    as the user wrote them.
     """
 
     cilium: str
@@ -47,3 +50,4 @@ class CombinationFacts:
     calico: str | None = None
     calico_dataplane: str | None = None
     pod_security_groups: bool | None = None
+    values: Mapping[str, Any] | None = None

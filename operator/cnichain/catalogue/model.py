@@ -1,100 +1,46 @@
-"""The catalogue's records, and how versions are read and compared. Pure."""
+"""The catalogue: every entry by version, plugin or name, how two of them are merged, and what it answers. Pure."""
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import model_validator
 
-from cnichain.api.chain import VERSION_PATTERN
 from cnichain.api.errors import ChainError
 from cnichain.api.primaries import PrimaryPlugin
 from cnichain.api.reasons import Reason
-
-Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
-Minor = Annotated[str, Field(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-VERSION_TEXT = re.compile(r"v?([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})(?:[-+].*)?")
-
-GATE_CRDS = (
-    "ciliumnodes.cilium.io",
-    "ciliumendpoints.cilium.io",
-    "ciliumidentities.cilium.io",
-    "ciliumnetworkpolicies.cilium.io",
-    "ciliumclusterwidenetworkpolicies.cilium.io",
+from cnichain.catalogue.records import (
+    CalicoRelease,
+    CiliumRelease,
+    KnownMinor,
+    Pair,
+    PrimaryRule,
+    Record,
+    parse_version,
 )
-"""CRDs that cilium-operator registers in every minor from 1.17 to 1.20 and that cilium-agent waits for with default
-features (upstream pkg/k8s/synced/crd.go). The agent waits for a few more and gives up after five minutes."""
+
+__all__ = ["CalicoRelease", "Catalogue", "CiliumRelease", "PrimaryRule", "parse_version"]
 
 
-def parse_version(text: str) -> tuple[int, int, int] | None:
-    """`1.18.5`, `v1.18.5` and `v1.18.5-eksbuild.1` as (1, 18, 5); None when the text is no such version."""
-    match = VERSION_TEXT.fullmatch(text)
-    return (int(match[1]), int(match[2]), int(match[3])) if match else None
-
-
-class _Record(BaseModel):
-    """Base of the catalogue's records: camelCase in the file, unknown keys refused, values immutable."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-
-class KubernetesRange(_Record):
-    """The Kubernetes minors that a release was tested with, both ends included."""
-
-    min: Minor
-    max: Minor
-
-
-class CiliumRelease(_Record):
-    """A Cilium release whose chart is known.
-
-    chart_sha256: hex digest of the chart archive. source: `official` for Cilium's own chart, `stand-in` for one that
-    only has its shape (demo, tests). kernel: oldest Linux kernel. crds: names of the CRDs that must be established
-    before agents start.
-    """
-
-    version: Version
-    source: Literal["official", "stand-in"]
-    chart_sha256: Sha256
-    kubernetes: KubernetesRange
-    kernel: Minor
-    crds: tuple[str, ...] = GATE_CRDS
-
-    @property
-    def archive(self) -> str:
-        """File name of the chart archive."""
-        return f"cilium-{self.version}.tgz"
-
-
-class PrimaryRule(_Record):
-    """Where a primary CNI is found in a cluster, and which of its versions can be chained after.
-
-    avoid: versions (x.y.z) that are refused, with the reason.
-    """
-
-    namespace: str
-    daemon_set: str
-    container: str
-    floor: Version
-    recommended_minimum: Version
-    avoid: Mapping[Version, str] = {}
-
-
-class Catalogue(_Record):
-    """Everything that is known, by version and by plugin."""
+class Catalogue(Record):
+    """Everything that is known, by version, by plugin and by name."""
 
     cilium: tuple[CiliumRelease, ...] = ()
+    known_minors: tuple[KnownMinor, ...] = ()
     primaries: Mapping[PrimaryPlugin, PrimaryRule] = {}
+    calico: tuple[CalicoRelease, ...] = ()
+    pairs: tuple[Pair, ...] = ()
 
     @model_validator(mode="after")
-    def _one_entry_per_version(self) -> Self:
-        versions = [release.version for release in self.cilium]
-        twice = sorted({version for version in versions if versions.count(version) > 1})
-        if twice:
-            raise ValueError(f"two entries for Cilium {', '.join(twice)}")
+    def _one_entry_each(self) -> Self:
+        for what, names in (
+            ("Cilium", [item.version for item in self.cilium]),
+            ("Calico", [item.version for item in self.calico]),
+            ("the minor", [item.minor for item in self.known_minors]),
+            ("the pair", [item.name for item in self.pairs]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two entries for {what} {', '.join(twice)}")
         return self
 
     def cilium_release(self, version: str) -> CiliumRelease:
@@ -105,10 +51,23 @@ class Catalogue(_Record):
         for release in self.cilium:
             if release.version == version:
                 return release
+        only_from = any(version.startswith(f"{item.minor}.") for item in self.known_minors)
+        more = " Cilium of this minor can be upgraded from, not installed." if only_from else ""
         raise ChainError(
             Reason.VERSION_UNKNOWN,
-            f"spec.cilium.version: the catalogue has no Cilium {version}. "
-            f"Known, nearest first: {', '.join(self._nearest(version)) or 'none'}.",
+            f"spec.cilium.version: the catalogue has no Cilium {version}.{more} "
+            f"Known, nearest first: {_nearest(version, (item.version for item in self.cilium))}.",
+        )
+
+    def calico_release(self, version: str) -> CalicoRelease:
+        """The release of that very version. Raises ChainError(VersionUnknown) that lists the known ones."""
+        for release in self.calico:
+            if release.version == version:
+                return release
+        raise ChainError(
+            Reason.VERSION_UNKNOWN,
+            f"spec.calico.version: the catalogue has no Calico {version}. "
+            f"Known, nearest first: {_nearest(version, (item.version for item in self.calico))}.",
         )
 
     def primary(self, plugin: PrimaryPlugin) -> PrimaryRule:
@@ -123,15 +82,28 @@ class Catalogue(_Record):
         return rule
 
     def with_entries(self, extra: "Catalogue") -> "Catalogue":
-        """This catalogue with the entries of another added; an entry of the same version or plugin is replaced."""
-        releases = {release.version: release for release in (*self.cilium, *extra.cilium)}
-        return Catalogue(cilium=tuple(releases.values()), primaries={**self.primaries, **extra.primaries})
+        """This catalogue with the entries of another added.
 
-    def _nearest(self, version: str) -> list[str]:
-        wanted = parse_version(version) or (0, 0, 0)
+        An entry of the same version, minor, plugin or name is replaced as a whole.
+        """
+        return Catalogue(
+            cilium=_merged(self.cilium, extra.cilium, "version"),
+            known_minors=_merged(self.known_minors, extra.known_minors, "minor"),
+            primaries={**self.primaries, **extra.primaries},
+            calico=_merged(self.calico, extra.calico, "version"),
+            pairs=_merged(self.pairs, extra.pairs, "name"),
+        )
 
-        def distance(known: str) -> tuple[int, ...]:
-            parts = parse_version(known) or (0, 0, 0)
-            return tuple(abs(mine - asked) for mine, asked in zip(parts, wanted, strict=True))
 
-        return sorted((release.version for release in self.cilium), key=distance)
+def _merged(mine: Iterable[Any], extra: Iterable[Any], key: str) -> tuple[Any, ...]:
+    return tuple({getattr(item, key): item for item in (*mine, *extra)}.values())
+
+
+def _nearest(version: str, known: Iterable[str]) -> str:
+    wanted = parse_version(version) or (0, 0, 0)
+
+    def distance(candidate: str) -> tuple[int, ...]:
+        parts = parse_version(candidate) or (0, 0, 0)
+        return tuple(abs(mine - asked) for mine, asked in zip(parts, wanted, strict=True))
+
+    return ", ".join(sorted(known, key=distance)) or "none"
