@@ -12,13 +12,14 @@ from cnichain.catalogue.records import (
     CalicoRelease,
     CiliumRelease,
     KnownMinor,
+    KubernetesRange,
     Pair,
     PrimaryRule,
     Record,
     parse_version,
 )
 
-__all__ = ["CalicoRelease", "Catalogue", "CiliumRelease", "PrimaryRule", "parse_version"]
+__all__ = ["CalicoRelease", "Catalogue", "CiliumRelease", "KubernetesRange", "PrimaryRule", "parse_version"]
 
 
 class Catalogue(Record):

@@ -49,7 +49,7 @@ class Record(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
-class MinorRange(Record):
+class KubernetesRange(Record):
     """Minors of Kubernetes that were tested, both ends included."""
 
     min: Minor
@@ -83,8 +83,8 @@ class CiliumRelease(Record):
     version: Version
     source: Literal["official", "stand-in"]
     chart_sha256: Sha256
-    kubernetes: MinorRange
-    eks: MinorRange | None = None
+    kubernetes: KubernetesRange
+    eks: KubernetesRange | None = None
     kernel: Minor
     maintained: bool = True
     crds: tuple[str, ...] = GATE_CRDS
@@ -110,8 +110,8 @@ class KnownMinor(Record):
     """A minor of Cilium that is not installed any more, and may be upgraded from."""
 
     minor: Minor
-    kubernetes: MinorRange
-    eks: MinorRange | None = None
+    kubernetes: KubernetesRange
+    eks: KubernetesRange | None = None
     kernel: Minor
 
 
@@ -157,7 +157,7 @@ class CalicoRelease(Record):
 
     version: Version
     operator: str
-    kubernetes: MinorRange
+    kubernetes: KubernetesRange
     kubernetes_source: Url
     manifests: Mapping[str, Sha256]
     traps: tuple[Trap, ...] = ()

@@ -10,7 +10,7 @@ from cnichain.api.reasons import Reason
 from cnichain.catalogue.facts import CombinationFacts, NodeSystem
 from cnichain.catalogue.match import matches
 from cnichain.catalogue.model import Catalogue
-from cnichain.catalogue.records import CiliumRelease, MinorRange, parse_minor, parse_version
+from cnichain.catalogue.records import CiliumRelease, KubernetesRange, parse_minor, parse_version
 from cnichain.catalogue.verdict import Level, Verdict
 
 DOCS = "https://docs.cilium.io/en"
@@ -75,7 +75,7 @@ def _kubernetes(release: CiliumRelease, version: str | None) -> Iterator[Verdict
     )
 
 
-def _untested_kubernetes(label: str, tested: MinorRange, who: str, source: str) -> Verdict:
+def _untested_kubernetes(label: str, tested: KubernetesRange, who: str, source: str) -> Verdict:
     return Verdict(
         Level.UNTESTED, Reason.KUBERNETES_UNTESTED, f"{who} {tested}; the cluster runs Kubernetes {label}.", source
     )

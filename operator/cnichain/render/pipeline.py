@@ -18,7 +18,7 @@ from cnichain.render.helm import template
 from cnichain.render.manifests import Manifest, parse, without_chart_label
 from cnichain.render.placement import place
 from cnichain.render.stages import Stage, by_stage
-from cnichain.render.values import build_values, cluster_name, values_digest
+from cnichain.render.values import build_values, cluster_name, value_notes, values_digest
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Rendered:
     """A render of the Cilium chart.
 
     stages: every stage, its objects in order of application. values: what the chart was rendered with. chart_digest:
-    `sha256:` of the archive. chart_source: `official` or `stand-in`. cluster_name: for Hubble's certificates.
+    `sha256:` of the archive. chart_source: `official` or `stand-in`. cluster_name: for Hubble's certificates. notes:
+    what of the user's values was moved, or has no effect in this minor.
     """
 
     stages: Mapping[Stage, tuple[Manifest, ...]]
@@ -35,17 +36,25 @@ class Rendered:
     chart_digest: str
     chart_source: str
     cluster_name: str
+    notes: tuple[str, ...] = ()
 
 
 async def render_cilium(
-    spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts, *, charts: ChartStore, helm: Path | str
+    spec: CNIChainSpec,
+    release: CiliumRelease,
+    facts: ClusterFacts,
+    *,
+    charts: ChartStore,
+    helm: Path | str,
+    first_minor: str = "",
 ) -> Rendered:
-    """The objects of Cilium and Hubble for a spec.
+    """The objects of Cilium and Hubble for a spec. first_minor: the minor that was installed first, empty when none.
 
-    Raises ChainError: FeatureNotAvailable, ReservedValue, Chart..., Helm... or RenderInvalid, in that order of steps.
+    Raises ChainError: FeatureNotAvailable, ReservedValue, Value..., Chart..., Helm... or RenderInvalid, in that order
+    of steps.
     """
     check_available(spec)
-    values = build_values(spec, release, facts)
+    values = build_values(spec, release, facts, first_minor=first_minor)
     chart = await charts.fetch(release)
     text = await template(helm, chart, values, kube_version=facts.kubernetes_version, api_versions=facts.api_versions)
     # A tenth of a second of YAML: too long for the event loop.
@@ -57,6 +66,7 @@ async def render_cilium(
         chart_digest=f"sha256:{release.chart_sha256}",
         chart_source=release.source,
         cluster_name=cluster_name(values),
+        notes=value_notes(spec, release),
     )
 
 

@@ -14,6 +14,8 @@ _SPEC = "spec has a field for it"
 _CERTS = "the operator makes, keeps and renews Hubble's certificates"
 _FOLDER = "the agent on every node guards the chained conflist in the default folders"
 _MESH = "its certificates would be made anew at every render"
+_WIPES = "every start of an agent would cut the connections of the pods on its node"
+_ELSEWHERE = "this release does not look after its workloads"
 
 RESERVED: dict[str, str] = {
     # The conflist and the files of the primary CNI.
@@ -56,16 +58,25 @@ RESERVED: dict[str, str] = {
     "hubble.relay.tls": _CERTS,
     "hubble.ui.tls": _CERTS,
     "tls.ca": "the operator holds the CA in the Secret cilium-ca; its key must not stand in a CNIChain",
+    # Who enforces policy.
+    "k8sNetworkPolicy.enabled": f"{_SPEC}: spec.policyEngine",
     # What the operator does itself, or waits for.
     "operator.unmanagedPodWatcher.restart": f"{_SPEC}: spec.unmanagedPods.action",
     "operator.enabled": "without cilium-operator there are no CRDs, and no agent starts",
     "agent": "without agents there is no chain",
+    "name": "the operator looks after the DaemonSet cilium",
+    "sleepAfterInit": "the agents would sleep instead of starting",
+    "cleanState": _WIPES,
+    "cleanBpfState": _WIPES,
     "preflight.enabled": "it runs beside the agents and never ends; the operator checks before it changes anything",
     "namespaceOverride": "the operator looks after Cilium in kube-system",
     "upgradeCompatibility": "the operator decides which defaults an upgrade keeps",
-    # Parts that bring certificates of their own.
+    # Parts that bring certificates or workloads of their own.
     "clustermesh.useAPIServer": _MESH,
+    "clustermesh.apiserver.tls": _MESH,
+    "clustermesh.mcsapi.corednsAutoConfigure.enabled": "its Job is a hook of helm, and changes CoreDNS",
     "externalWorkloads.enabled": _MESH,
+    "standaloneDnsProxy.enabled": _ELSEWHERE,
 }
 
 AGENT_SETTINGS: dict[str, str] = {
@@ -84,6 +95,8 @@ AGENT_SETTINGS: dict[str, str] = {
     "enable-ipv4-masquerade": RESERVED["enableIPv4Masquerade"],
     "enable-ipv6-masquerade": RESERVED["enableIPv6Masquerade"],
     "enable-hubble": RESERVED["hubble.enabled"],
+    "enable-k8s-networkpolicy": RESERVED["k8sNetworkPolicy.enabled"],
+    "unmanaged-pod-watcher-interval": RESERVED["operator.unmanagedPodWatcher.restart"],
     "hubble-metrics": RESERVED["hubble.metrics.enabled"],
 }
 """The same as settings of cilium-agent, which the chart lets in through extraConfig, extraArgs and extraEnv."""
@@ -124,10 +137,37 @@ def _refused_values(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Keys that are the user's to set, with a value that cannot work: (path, reason)."""
     if values.get("k8sServiceHost") == "auto":
         yield "k8sServiceHost", "`auto` needs a helm that reads the cluster; name the host"
-    encryption = values.get("encryption")
     # The chart's own default of encryption.type is ipsec.
-    if isinstance(encryption, Mapping) and encryption.get("enabled") and encryption.get("type", "ipsec") == "ipsec":
-        yield "encryption.type", "IPsec does not work behind aws-cni (upstream issue 15596); use wireguard"
+    encryption = values.get("encryption")
+    if isinstance(encryption, Mapping):
+        kind = encryption.get("type", "ipsec")
+        if encryption.get("enabled") and kind == "ipsec":
+            yield "encryption.type", "IPsec does not work behind aws-cni (upstream issue 15596); use wireguard"
+        if encryption.get("enabled") and kind == "ztunnel":
+            yield "encryption.type", _ELSEWHERE
+        yield from _strict_mode(encryption.get("strictMode"))
+    if _switched_on(values, "authentication", "mutual", "spire", "enabled") and (
+        _at(values, "authentication", "mutual", "spire", "install", "enabled") is not False
+    ):
+        yield "authentication.mutual.spire.install.enabled", f"{_ELSEWHERE}; bring a SPIRE server of your own"
+
+
+def _strict_mode(strict: Any) -> Iterator[tuple[str, str]]:
+    """Strict mode of encryption at both of its places: 1.19 moved it below `egress` and added `ingress`."""
+    why = "strict mode does not work behind aws-cni (upstream issue 15596)"
+    for place in ((), ("egress",), ("ingress",)):
+        if _switched_on(strict, *place, "enabled"):
+            yield ".".join(("encryption.strictMode", *place, "enabled")), why
+
+
+def _at(node: Any, *path: str) -> Any:
+    for part in path:
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _switched_on(node: Any, *path: str) -> bool:
+    return bool(_at(node, *path))
 
 
 def _agent_settings(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

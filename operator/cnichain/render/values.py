@@ -1,6 +1,7 @@
 """Values of the Cilium chart from spec: curated for the chain, the user's merged on top. Pure.
 
-Never on top of what was there before: the whole set is made anew from spec each time.
+Never on top of what was there before: the whole set is made anew from spec each time, at the places that the wanted
+minor reads (`moved.py` for the user's values).
 """
 
 import re
@@ -15,9 +16,10 @@ from cnichain.api.reasons import Reason
 from cnichain.catalogue.model import CiliumRelease, parse_version
 from cnichain.preflight.facts import ClusterFacts
 from cnichain.render.manifests import canonical_digest
+from cnichain.render.moved import Minor, placed
 from cnichain.render.reserved import RESERVED, reserved_in, violations
 
-__all__ = ["RESERVED", "build_values", "cluster_name", "deep_merge", "reserved_in", "values_digest"]
+__all__ = ["RESERVED", "build_values", "cluster_name", "deep_merge", "reserved_in", "value_notes", "values_digest"]
 
 SERVER_SECRET = "hubble-server-certs"  # noqa: S105 - the name of a Secret
 RELAY_CLIENT_SECRET = "hubble-relay-client-certs"  # noqa: S105 - the name of a Secret
@@ -28,11 +30,17 @@ LOST_CHARACTERS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 annotations, tolerations or variables would be missing without any error."""
 
 
-def build_values(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) -> dict[str, Any]:
+def build_values(
+    spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts, *, first_minor: str = ""
+) -> dict[str, Any]:
     """The values that the chart is rendered with.
 
+    first_minor: the minor (`1.17`) that was installed first in this cluster, whose defaults the chart keeps; empty when
+    nothing is installed yet.
+
     Raises ChainError: ReservedValue that names every key of spec.cilium.values that is not the user's to set, and why;
-    SpecInvalid when a text in them has a character that helm would lose.
+    SpecInvalid when a text in them has a character that helm would lose; ValueRemoved or ValueAmbiguous for a key that
+    the wanted minor reads no more, or elsewhere.
     """
     wrong = violations(spec.cilium.values)
     if wrong:
@@ -43,7 +51,23 @@ def build_values(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts
         raise ChainError(
             Reason.SPEC_INVALID, f"helm cannot carry the control character in {', '.join(lost[:5])}; take it out."
         )
-    return deep_merge(_curated(spec, release, facts), spec.cilium.values)
+    curated = _curated(spec, release, facts)
+    if first_minor:
+        # Defaults that newer charts changed stay as they were at the first installation (chart: _helpers.tpl).
+        curated["upgradeCompatibility"] = first_minor
+    return deep_merge(curated, placed(spec.cilium.values, _minor(release)).values)
+
+
+def value_notes(spec: CNIChainSpec, release: CiliumRelease) -> tuple[str, ...]:
+    """What of spec.cilium.values was moved, or has no effect in the wanted minor; a sentence each.
+
+    Raises ChainError(ValueRemoved or ValueAmbiguous), as build_values does.
+    """
+    return placed(spec.cilium.values, _minor(release)).notes
+
+
+def _minor(release: CiliumRelease) -> Minor:
+    return (parse_version(release.version) or (0, 0, 0))[:2]
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,6 +114,7 @@ def _with_lost_characters(value: Any, path: str) -> Iterator[str]:
 
 def _curated(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) -> dict[str, Any]:
     """What the chain needs, after upstream's guide for AWS VPC CNI chaining."""
+    minor = _minor(release)
     cni: dict[str, Any] = {
         "chainingMode": PROFILES[spec.primary.plugin].chaining_mode,
         "exclusive": False,
@@ -98,9 +123,10 @@ def _curated(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) ->
     if spec.conflist.writer is Writer.CNICHAIN:
         # Cilium then writes no conflist (and gates nothing on one): the agent is the only writer.
         cni["customConf"] = True
-    if (parse_version(release.version) or (0, 0, 0)) >= (1, 18, 0):
-        cni["iptablesRemoveAWSRules"] = False
-    return {
+    if _uses_wireguard(spec.cilium.values):
+        # The pods' routes must leave room for WireGuard's header (upstream issue 28413).
+        cni["enableRouteMTUForCNIChaining"] = True
+    curated: dict[str, Any] = {
         "cni": cni,
         "routingMode": "native",
         "enableIPv4Masquerade": False,
@@ -113,9 +139,33 @@ def _curated(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) ->
             "replicas": min(2, max(1, facts.nodes_in_scope)),
             "rollOutPods": True,
             "unmanagedPodWatcher": {"restart": False},
+            **NODE_MARKS,
         },
         "hubble": _hubble(spec),
     }
+    if minor >= (1, 18):
+        cni["iptablesRemoveAWSRules"] = False
+        # Agents then say by a metric that they run with an older configuration than the one that is applied.
+        curated["configDriftDetection"] = {"enabled": True}
+    return curated
+
+
+NODE_MARKS = {
+    # Nodes may start with Cilium's own taint; someone has to take it off.
+    "removeNodeTaints": True,
+    # cilium-operator would close every node at once while its agent starts, also where the primary serves pods well,
+    # and leave the taint behind when the agent goes (upstream issue 31943). Our own taint keeps new nodes closed.
+    "setNodeTaints": False,
+    # Whether a node's network is there is the primary's to say: it is there before Cilium, and without it.
+    "setNodeNetworkStatus": False,
+}
+"""What cilium-operator writes on nodes: said outright, since the chart's defaults work against a rollout in stages."""
+
+
+def _uses_wireguard(values: Mapping[str, Any]) -> bool:
+    encryption = values.get("encryption")
+    wanted = encryption if isinstance(encryption, Mapping) else {}
+    return bool(wanted.get("enabled")) and wanted.get("type") == "wireguard"
 
 
 def _hubble(spec: CNIChainSpec) -> dict[str, Any]:
