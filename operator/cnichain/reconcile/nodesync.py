@@ -11,7 +11,16 @@ from cnichain.api.chainstatus import NodesStatus
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAIN_NODES, NODES
-from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node, count, in_scope, is_current, untaint_patch
+from cnichain.plan.nodes import (
+    ChainNodeRecord,
+    NodeRecord,
+    chain_node,
+    count,
+    in_scope,
+    is_current,
+    out_of_scope,
+    untaint_patch,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +45,7 @@ class NodeView:
 
     def counts(self, spec: CNIChainSpec) -> NodesStatus:
         """Counts for status."""
-        return count(self.scope(spec), len(self.nodes), self.reports)
+        return count(self.scope(spec), out_of_scope(self.nodes, spec.nodes.selector), self.reports)
 
 
 async def sync_leaving(client: KubeClient, view: NodeView, spec: CNIChainSpec, wanted: NodeSpec, owner: str) -> str:
