@@ -207,7 +207,7 @@ REASONS = {
         "Read the chart's message, which is carried over, and correct `spec.cilium.values`.",
         terminal=True,
     ),
-    **{Reason(code): about for code, about in (CATALOGUE_REASONS | NODE_REASONS | PREFLIGHT_REASONS).items()},
+    Reason.PREFLIGHT_PASSED: _info("No check stands in the way; warnings are in the message.", warning=False),
     Reason.PRIMARY_NOT_FOUND: _info(
         "The primary CNI that `spec.primary.plugin` names is not in the cluster.",
         "Check `spec.primary.plugin`; on EKS the DaemonSet `kube-system/aws-node` must exist. EKS Auto Mode has none "

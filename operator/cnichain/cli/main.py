@@ -11,6 +11,7 @@ from cnichain import __version__
 
 COMMANDS = {
     "agent": ("cnichain.cli.agent:agent", "Guard the CNI conflist of this node."),
+    "check": ("cnichain.cli.check:check", "Look whether the cluster can take the chain."),
     "dev": ("cnichain.dev.cli:dev", "A local control plane to try things out, without Docker."),
     "operator": ("cnichain.cli.operator:operator", "Run the operator."),
 }

@@ -1,7 +1,7 @@
 """Nodes and their agents' reports, aggregated for preflight: what they have in common, and how many. Pure."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from cnichain.api.names import CONFLIST_FILE
 from cnichain.catalogue.facts import NodeSystem
@@ -29,20 +29,23 @@ def nodes_seen(nodes: Mapping[str, NodeRecord], selector: Mapping[str, str]) -> 
         total=len(nodes),
         out_of_scope=out_of_scope(nodes, selector),
         systems=tuple(systems[:KINDS_LIMIT]),
-        networks=tuple(sorted(_networks(nodes.values())))[:KINDS_LIMIT],
+        networks=tuple(sorted(_networks(list(nodes.values()))))[:KINDS_LIMIT],
     )
 
 
-def _networks(nodes: Iterable[NodeRecord]) -> set[str]:
+def _networks(nodes: Sequence[NodeRecord]) -> set[str]:
     """Networks of the nodes' addresses, and their pod CIDRs, merged where they adjoin."""
-    found = {_network(text) for text in {node.address for node in nodes}} | {
-        _network(cidr) for node in nodes for cidr in node.pod_cidrs
-    }
-    return {
-        str(network)
-        for version in NETWORK_BITS
-        for network in ipaddress.collapse_addresses(one for one in found if one is not None and one.version == version)
-    }
+    addresses = {_prefix(node.address) for node in nodes if node.address}
+    found = {_network(text) for text in addresses} | {_network(cidr) for node in nodes for cidr in node.pod_cidrs}
+    v4 = ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv4Network))
+    v6 = ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv6Network))
+    return {*map(str, v4), *map(str, v6)}
+
+
+def _prefix(address: str) -> str:
+    """An IPv4 address with its last part zero: as text, since there may be thousands and networks are few."""
+    head, dot, _ = address.rpartition(".")
+    return f"{head}.0" if dot else address
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

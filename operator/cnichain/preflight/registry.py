@@ -51,9 +51,9 @@ def refusal(results: Sequence[Result]) -> ChainError | None:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """The warnings as one text, "" when there are none."""
+    """The warnings as a text to go on with, "" when there are none."""
     found = [item.finding for item in of_level(results, Level.WARNING)]
     if not found:
         return ""
     told = " ".join(f"{item.reason.value}: {item.message}" for item in found)
-    return f"{len(found)} warning{'s' if len(found) > 1 else ''}: {told}"
+    return f" {len(found)} warning{'s' if len(found) > 1 else ''}: {told}"

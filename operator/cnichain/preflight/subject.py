@@ -6,22 +6,37 @@ from typing import Any
 
 from cnichain.api.chain import CNIChainSpec
 from cnichain.catalogue.model import Catalogue, PrimaryRule
-from cnichain.preflight.gathered import Gathered, NodesSeen, ReportsSeen
+from cnichain.preflight.gathered import Gathered, NodesSeen, ReportsSeen, Unread, known
 from cnichain.preflight.primary import environment_of
 
 
 @dataclass(frozen=True)
 class Subject:
-    """primary: the DaemonSet of the primary CNI, None when there is none. kubernetes: the API server's gitVersion."""
+    """primary_read: the DaemonSet of the primary CNI, None when there is none. kubernetes: the server's gitVersion."""
 
     spec: CNIChainSpec
     catalogue: Catalogue
     rule: PrimaryRule
     kubernetes: str
-    primary: Mapping[str, Any] | None
-    nodes: NodesSeen = field(default_factory=NodesSeen)
-    reports: ReportsSeen = field(default_factory=ReportsSeen)
+    primary_read: Mapping[str, Any] | Unread | None
+    nodes_read: NodesSeen | Unread = field(default_factory=NodesSeen)
+    reports_read: ReportsSeen | Unread = field(default_factory=ReportsSeen)
     gathered: Gathered = field(default_factory=Gathered)
+
+    @property
+    def primary(self) -> Mapping[str, Any] | None:
+        """The DaemonSet of the primary CNI, None when there is none. Raises NotReadableError."""
+        return known(self.primary_read)
+
+    @property
+    def nodes(self) -> NodesSeen:
+        """All nodes, aggregated. Raises NotReadableError."""
+        return known(self.nodes_read)
+
+    @property
+    def reports(self) -> ReportsSeen:
+        """What the agents report, aggregated. Raises NotReadableError."""
+        return known(self.reports_read)
 
     @property
     def where(self) -> str:
