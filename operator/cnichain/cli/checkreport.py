@@ -39,9 +39,10 @@ def _lines(item: Result, colour: bool, plain: bool) -> Iterator[str]:
     yield f"{sign} {item.check.title}: {finding.reason.value}"
     yield from _wrap(finding.message, first=INDENT, then=INDENT)
     yield from _wrap(finding.fix, first=f"{INDENT}-> ", then=f"{INDENT}   ")
-    if finding.source.startswith("https://"):
-        # A link is not broken, so that it can be followed from the terminal.
-        yield f"{INDENT}   {finding.source}"
+    link = f"{INDENT}   {finding.source}"
+    if finding.source.startswith("https://") and len(link) < WIDTH:
+        # A link that is broken cannot be followed; a longer one is in the JSON report.
+        yield link
 
 
 def _wrap(text: str, *, first: str, then: str) -> list[str]:
@@ -67,10 +68,14 @@ def counts(results: Sequence[Result]) -> dict[str, int]:
 
 def _verdict(results: Sequence[Result], colour: bool, plain: bool) -> str:
     found = counts(results)
-    told = ", ".join(f"{count} {name}" for name, count in found.items() if count)
+    told = ", ".join(f"{count} {_plural(name, count)}" for name, count in found.items() if count)
     level = Level.REFUSED if found["refused"] else Level.OK
     word = "The chain would be refused" if found["refused"] else "Nothing stands in the way"
     return f"{_sign(level, colour, plain)} {word}: {told}."
+
+
+def _plural(level: str, count: int) -> str:
+    return "warnings" if level == Level.WARNING.value and count > 1 else level
 
 
 def as_json(results: Sequence[Result], cilium: str, kubernetes: str) -> dict[str, Any]:

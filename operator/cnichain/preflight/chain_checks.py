@@ -116,7 +116,7 @@ def check_one_cilium(subject: Subject) -> Finding:
     others = [str(item) for item in _ciliums(subject) if (item.namespace, item.name) != (CILIUM_NAMESPACE, CILIUM)]
     others = [text for text in others if not text.endswith("/cilium-node-init")]
     if not others:
-        return ok("there is no Cilium beside the one in kube-system.")
+        return ok("none.")
     return refused(
         Reason.SECOND_CILIUM,
         f"{', '.join(others[:SHOWN])} runs cilium-agent, and two agents on a node destroy each other's state.",
@@ -128,9 +128,9 @@ def check_owner(subject: Subject) -> Finding:
     """Cilium's DaemonSet, if there is one, is ours; else who installed it."""
     here = [item for item in _ciliums(subject) if (item.namespace, item.name) == (CILIUM_NAMESPACE, CILIUM)]
     if not here:
-        return ok("Cilium is not installed yet.")
+        return ok("not installed yet.")
     if here[0].owned:
-        return ok("Cilium is CNIChain's own.", str(here[0]))
+        return ok("CNIChain.", str(here[0]))
     by = f"Helm release {here[0].helm_release}" if here[0].helm_release else "another installation"
     managers = f" (field managers: {', '.join(here[0].managers[:SHOWN])})" if here[0].managers else ""
     return warning(Reason.CILIUM_OF_OTHERS, f"{here[0]} belongs to {by}{managers}.", str(here[0]))
@@ -146,7 +146,7 @@ def check_helm_release(subject: Subject) -> Finding:
                 "`helm uninstall` of it would delete what runs now.",
                 str(item),
             )
-    return ok("no Helm release counts the chain's objects as its own.")
+    return ok("none counts the chain's objects as its own.")
 
 
 def check_tigera_operators(subject: Subject) -> Finding:
@@ -167,7 +167,7 @@ def check_tigera_operators(subject: Subject) -> Finding:
             f"{operators[0]} never works.",
             source,
         )
-    return ok(f"tigera-operator: {operators[0] if operators else 'none'}.", source)
+    return ok(f"{operators[0] if operators else 'none'}.", source)
 
 
 CHAIN_CHECKS = (
@@ -175,7 +175,7 @@ CHAIN_CHECKS = (
     Check(
         "effective-file",
         Category.CHAIN,
-        "no file stands before the chain",
+        "files before the chain",
         _of_reports(
             Reason.FOREIGN_CONFLIST,
             lambda subject: subject.reports.effective_files,
@@ -186,7 +186,7 @@ CHAIN_CHECKS = (
     Check(
         "foreign-plugins",
         Category.CHAIN,
-        "plugins of others in the chain",
+        "plugins of others",
         _of_reports(
             Reason.FOREIGN_PLUGIN,
             _foreign_plugins,
@@ -197,16 +197,16 @@ CHAIN_CHECKS = (
     Check(
         "drop-ins",
         Category.CHAIN,
-        "no drop-in files",
+        "drop-in files",
         _of_reports(
             Reason.CONFLIST_DROP_INS,
             lambda subject: subject.reports.drop_ins,
             "containerd 2.1 and later append these to the chain: {}.",
-            "no drop-in files.",
+            "none.",
         ),
     ),
-    Check("tigera-operators", Category.OWNERSHIP, "at most one tigera-operator", check_tigera_operators),
-    Check("second-cilium", Category.OWNERSHIP, "at most one Cilium", check_one_cilium),
-    Check("cilium-owner", Category.OWNERSHIP, "owner of Cilium's objects", check_owner),
+    Check("tigera-operators", Category.OWNERSHIP, "tigera-operator", check_tigera_operators),
+    Check("second-cilium", Category.OWNERSHIP, "Cilium elsewhere", check_one_cilium),
+    Check("cilium-owner", Category.OWNERSHIP, "owner of Cilium", check_owner),
     Check("helm-release", Category.OWNERSHIP, "Helm releases", check_helm_release),
 )

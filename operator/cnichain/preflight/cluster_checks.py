@@ -77,7 +77,7 @@ def check_argo_exclusions(subject: Subject) -> Finding:
     """Argo CD does not prune what Cilium makes for each pod."""
     settings = known(subject.gathered.argo_cd)
     if settings is None:
-        return ok("Argo CD is not in the namespace argocd.")
+        return ok("no Argo CD in the namespace argocd.")
     if EXCLUSIONS in settings:
         return ok("Argo CD leaves CiliumIdentity alone.", "ConfigMap argocd/argocd-cm")
     return warning(
@@ -92,7 +92,7 @@ def check_argo_tracking(subject: Subject) -> Finding:
     """Argo CD does not take the chain's objects for an application's."""
     settings = known(subject.gathered.argo_cd)
     if settings is None:
-        return ok("Argo CD is not in the namespace argocd.")
+        return ok("no Argo CD in the namespace argocd.")
     method = settings.get(TRACKING, "")
     if method != "label":
         return ok(f"Argo CD tracks by {method or 'its default'}.", "ConfigMap argocd/argocd-cm")
@@ -108,7 +108,7 @@ def check_argo_tracking(subject: Subject) -> Finding:
 CLUSTER_CHECKS = (
     Check("scope", Category.NODES, "nodes in scope", check_scope),
     Check("webhooks", Category.CLUSTER, "admission webhooks", check_webhooks),
-    Check("addresses", Category.CLUSTER, "addresses do not overlap", check_addresses),
+    Check("addresses", Category.CLUSTER, "address overlap", check_addresses),
     Check("argocd-exclusions", Category.CLUSTER, "Argo CD's exclusions", check_argo_exclusions),
     Check("argocd-tracking", Category.CLUSTER, "Argo CD's tracking", check_argo_tracking),
 )

@@ -63,7 +63,7 @@ def check_release(subject: Subject) -> Finding:
     """Upstream still makes fixes for the release."""
     found = verdicts(subject.catalogue, CombinationFacts(cilium=subject.spec.cilium.version))
     about = [item for item in found if item.reason is Reason.RELEASE_UNMAINTAINED]
-    return _finding(about, Level.WARNING) if about else ok(f"Cilium {subject.spec.cilium.version}.")
+    return _finding(about, Level.WARNING) if about else ok(f"{subject.spec.cilium.version}.")
 
 
 def _cluster_id(subject: Subject) -> int | None:
@@ -123,12 +123,12 @@ FACTS: dict[str, Callable[[Subject], Any]] = {
 def _kernels(subject: Subject) -> str:
     kernels = sorted({item.kernel for item in subject.nodes.systems if item.kernel})
     more = f" and {len(kernels) - 3} more" if len(kernels) > 3 else ""
-    return f"kernels in scope: {', '.join(kernels[:3]) or 'none'}{more}."
+    return f"in scope: {', '.join(kernels[:3]) or 'none'}{more}."
 
 
 def _kube_proxy(subject: Subject) -> str:
     mode = known(subject.gathered.kube_proxy_mode)
-    return "no kube-proxy." if mode == "none" else f"kube-proxy runs in the mode {mode}."
+    return "none in the cluster." if mode == "none" else f"runs in the mode {mode}."
 
 
 def _check(code: str, title: str, aspect: Aspect, category: Category = Category.COMBINATION) -> Check:
@@ -136,32 +136,32 @@ def _check(code: str, title: str, aspect: Aspect, category: Category = Category.
 
 
 COMBINATION_CHECKS = (
-    Check("release", Category.COMBINATION, "Cilium release gets fixes", check_release),
-    _check("values", "values without known bugs", Aspect(("values",), lambda _: "no value with a known bug.")),
+    Check("release", Category.COMBINATION, "release of Cilium", check_release),
+    _check("values", "values of the chart", Aspect(("values",), lambda _: "no value with a known bug.")),
     _check(
         "chaining-mode",
-        "chaining mode fits the primary",
+        "chaining mode",
         Aspect(
             ("primary", "chaining_mode"),
-            lambda subject: f"cni.chainingMode is {FACTS['chaining_mode'](subject)}.",
+            lambda subject: f"{FACTS['chaining_mode'](subject)}.",
             ("primary",),
         ),
     ),
     _check(
         "cluster-id",
-        "cluster id can be chained",
-        Aspect(("chaining_mode", "cluster_id"), lambda subject: f"cluster.id is {_cluster_id(subject) or 'not set'}."),
+        "cluster id",
+        Aspect(("chaining_mode", "cluster_id"), lambda subject: f"{_cluster_id(subject) or 'not set'}."),
     ),
     _check(
         "kubernetes-version",
-        "Kubernetes version is tested",
-        Aspect(("kubernetes",), lambda subject: f"Kubernetes {subject.kubernetes}."),
+        "Kubernetes version",
+        Aspect(("kubernetes",), lambda subject: f"{subject.kubernetes}."),
     ),
-    _check("kernel", "kernels are new enough", Aspect(("nodes",), _kernels)),
-    _check("kube-proxy", "kube-proxy mode works with Cilium", Aspect(("kube_proxy_mode",), _kube_proxy)),
+    _check("kernel", "kernels", Aspect(("nodes",), _kernels)),
+    _check("kube-proxy", "kube-proxy", Aspect(("kube_proxy_mode",), _kube_proxy)),
     _check(
         "primary-version",
-        "primary and Cilium are a known pair",
+        "version of the primary",
         Aspect(
             ("primary", "primary_version"),
             lambda subject: f"{subject.spec.primary.plugin.value} {FACTS['primary_version'](subject)}.",
@@ -178,7 +178,7 @@ COMBINATION_CHECKS = (
     ),
     _check(
         "policy-engines",
-        "one engine enforces policies",
+        "engines that enforce",
         Aspect(
             ("cilium_network_policy", "primary_network_policy", "calico_network_policy"),
             lambda subject: f"{subject.spec.policy_engine.value} alone enforces NetworkPolicy.",
@@ -187,17 +187,17 @@ COMBINATION_CHECKS = (
     ),
     _check(
         "calico-dataplane",
-        "Calico leaves the BPF hooks to Cilium",
+        "data plane of Calico",
         Aspect(
-            ("calico", "calico_dataplane"),
-            lambda subject: f"Calico's data plane: {known(subject.gathered.calico_dataplane) or 'none'}.",
+            ("calico_dataplane",),
+            lambda subject: f"{known(subject.gathered.calico_dataplane) or 'no Calico'}.",
         ),
         Category.POLICY,
     ),
     _check(
         "calico-version",
-        "Calico version is tested",
-        Aspect(("calico", "kubernetes"), lambda subject: f"Calico: {_calico(subject) or 'none'}.", ("kubernetes",)),
+        "version of Calico",
+        Aspect(("calico", "kubernetes"), lambda subject: f"{_calico(subject) or 'no Calico'}.", ("kubernetes",)),
         Category.POLICY,
     ),
 )

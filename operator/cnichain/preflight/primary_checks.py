@@ -21,7 +21,7 @@ def check_auto_mode(subject: Subject) -> Finding:
     """EKS Auto Mode has a CNI of its own that nothing can be chained after."""
     count = subject.nodes.out_of_scope.get(AUTO_MODE, 0)
     if not count:
-        return ok("no node is run by EKS Auto Mode.", "label eks.amazonaws.com/compute-type")
+        return ok("no node is run by it.", "label eks.amazonaws.com/compute-type")
     if subject.primary is None or count == subject.nodes.total:
         return refused(
             Reason.EKS_AUTO_MODE,
@@ -63,7 +63,7 @@ def check_egress(subject: Subject) -> Finding:
     elif not ipv6 and subject.setting("ENABLE_V6_EGRESS") == "true":
         family, name = "IPv6", "ENABLE_V6_EGRESS"
     else:
-        return ok("pods have one interface.", subject.where)
+        return ok("none.", subject.where)
     return warning(
         Reason.EGRESS_INTERFACE_UNMANAGED,
         f"{subject.where} has {name} on: pods reach {family} through a second interface, which Cilium does not see.",
@@ -75,7 +75,7 @@ def check_veth_prefix(subject: Subject) -> Finding:
     """The primary names its interfaces as Cilium expects them."""
     prefix = subject.setting("AWS_VPC_K8S_CNI_VETHPREFIX") or "eni"
     if prefix == "eni":
-        return ok("interfaces are named eni*.", subject.where)
+        return ok("eni*.", subject.where)
     message = f"{subject.where} has AWS_VPC_K8S_CNI_VETHPREFIX={prefix}; Cilium's rules for pod routes match eni*"
     if subject.value("endpointRoutes.enabled") is True:
         return refused(
@@ -116,7 +116,7 @@ def check_pod_identity(subject: Subject) -> Finding:
     """What to know of EKS Pod Identity."""
     found = [item for item in known(subject.gathered.daemon_sets) if item.name.startswith(POD_IDENTITY_AGENT)]
     if not found:
-        return ok("EKS Pod Identity is not in use.")
+        return ok("not in use.")
     return warning(
         Reason.POD_IDENTITY_AGENT,
         f"{found[0]} serves credentials on the host at 169.254.170.23 port 80: an egress policy that does not allow "
@@ -138,17 +138,17 @@ def _aws_only(check: Check) -> Check:
 
 PRIMARY_CHECKS = (
     Check("eks-auto-mode", Category.PRIMARY, "EKS Auto Mode", check_auto_mode),
-    Check("primary", Category.PRIMARY, "primary CNI is there and new enough", check_present),
+    Check("primary", Category.PRIMARY, "presence and version", check_present),
 )
 """The two that everything else rests on."""
 SETTING_CHECKS = tuple(
     _aws_only(check)
     for check in (
         Check("ip-family", Category.PRIMARY, "address family", check_ip_family),
-        Check("egress-interface", Category.PRIMARY, "one interface per pod", check_egress),
-        Check("veth-prefix", Category.PRIMARY, "names of pod interfaces", check_veth_prefix),
+        Check("egress-interface", Category.PRIMARY, "second interfaces", check_egress),
+        Check("veth-prefix", Category.PRIMARY, "names of interfaces", check_veth_prefix),
         Check("early-demux", Category.PRIMARY, "probes of pods with security groups", check_early_demux),
         Check("pod-identity", Category.PRIMARY, "EKS Pod Identity", check_pod_identity),
-        Check("strict-mode", Category.POLICY, "VPC CNI's own policy mode", check_strict_mode),
+        Check("strict-mode", Category.POLICY, "policy mode of the VPC CNI", check_strict_mode),
     )
 )

@@ -95,13 +95,13 @@ def spec_results(spec: CNIChainSpec, catalogue: Catalogue, installed: str) -> li
         catalogue.cilium_release(spec.cilium.version)
 
     steps: list[tuple[str, str, str, Callable[[], None]]] = [
-        ("features", "features are in this release", "every field is one that this release does.",
+        ("features", "features", "all are in this release.",
          lambda: check_available(spec)),
-        ("primary-known", "primary CNI is in the catalogue", f"{spec.primary.plugin.value}.", primary),
-        ("cilium-known", "Cilium is in the catalogue", f"Cilium {spec.cilium.version}.", version),
-        ("upgrade-step", "no minor is skipped", f"from {installed or 'nothing'} to {spec.cilium.version}.",
+        ("primary-known", "primary CNI", f"{spec.primary.plugin.value}.", primary),
+        ("cilium-known", "version of Cilium", f"{spec.cilium.version}.", version),
+        ("upgrade-step", "upgrade step", f"from {installed or 'nothing'} to {spec.cilium.version}.",
          lambda: check_step(installed, spec.cilium.version)),
-        ("reserved-values", "values are the user's to set", "no value is the operator's.", reserved),
+        ("reserved-values", "reserved values", "none is set.", reserved),
     ]  # fmt: skip
     return [_result(code, title, well, run) for code, title, well, run in steps]
 
