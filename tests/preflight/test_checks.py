@@ -69,14 +69,14 @@ class Case:
 
     def results(self) -> dict[str, Result]:
         subject = Subject(
-            spec=parse_spec(NEWEST | self.spec),
+            spec=parse_spec({**NEWEST, **self.spec}),
             catalogue=CATALOGUE,
             rule=RULE,
             kubernetes=self.kubernetes,
             primary_read=self.primary,
             nodes_read=self.nodes,
             reports_read=self.reports,
-            gathered=Gathered(**(GATHERED | self.gathered)),
+            gathered=Gathered(**{**GATHERED, **self.gathered}),
         )
         return {item.check.code: item for item in run_checks(subject)}
 

@@ -167,7 +167,7 @@ def _chain(nodes: NodesStatus) -> _Verdict:
 
 def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _Verdict]:
     """Ready, Reconciling, Stalled and RollingOut from the verdicts on the parts."""
-    error = report.error or report.refused
+    error = report.error or (None if report.suspended else report.refused)
     if error is not None:
         terminal = error.terminal
         return {

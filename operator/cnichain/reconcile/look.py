@@ -95,7 +95,7 @@ class Looker:
         self._cluster.watch_primary(rule.namespace, rule.daemon_set)
         results = await self._preflight.results(spec, rule, kubernetes, daemon_set, nodes)
         report.findings = as_status(results)
-        report.refused = stopping(results, running=installed == release.version)
+        report.refused = stopping(results, upkeep=spec.suspend or installed == release.version)
         version = version_of(daemon_set or {"metadata": {}}, rule.container)
         report.preflight = f"{spec.primary.plugin.value} {version}, Kubernetes {kubernetes}.{summary(results)}"
         report.error_in = Type.CILIUM_READY

@@ -78,15 +78,14 @@ def as_status(results: Sequence[Result]) -> list[PreflightStatus]:
     ]
 
 
-def stopping(results: Sequence[Result], *, running: bool) -> ChainError | None:
+def stopping(results: Sequence[Result], *, upkeep: bool) -> ChainError | None:
     """What is refused, if anything.
 
-    Raises it when it stops the pass. A chain that runs in the wanted version is not abandoned for it: its nodes and
-    objects are looked after as before, and the conditions say what is refused. Without the primary nothing goes on.
+    Raises it when it stops the pass. A chain that runs in the wanted version is not abandoned for it (`upkeep`): its
+    nodes and objects are looked after as before, and the conditions say what is refused; a suspended one is not
+    changed anyway. Without the primary nothing goes on.
     """
     error = refusal(results)
-    if error is not None and (
-        not running or any(item.check.code in VITAL for item in of_level(results, Level.REFUSED))
-    ):
+    if error is not None and (not upkeep or any(item.check.code in VITAL for item in of_level(results, Level.REFUSED))):
         raise error
     return error
