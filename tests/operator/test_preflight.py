@@ -242,7 +242,7 @@ def test_the_check_says_so_before_anything_is_applied_and_only_reads(world: Harn
     found = {item["check"]: item for item in report["checks"] if item["level"] == "refused"}
     assert {code: item["reason"] for code, item in found.items()} == {
         "kube-proxy": "KubeProxyIPVS",
-        "reserved-values": "ReservedValue",
+        "spec-values": "ReservedValue",
     }
     assert report["passed"] is False
     assert fine.returncode == 0, fine.stdout + fine.stderr

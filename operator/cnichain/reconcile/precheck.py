@@ -12,14 +12,19 @@ from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.resources import CHAIN_NODES, DAEMON_SETS, NODES, Resource
 from cnichain.plan.nodes import chain_node_record, node_record
 from cnichain.plan.seen import nodes_seen, reports_seen
-from cnichain.preflight.finding import Category, Check, Finding, Level, Result, ok
+from cnichain.preflight.facts import ClusterFacts
+from cnichain.preflight.finding import Category, Check, Finding, Result, ok, refused, warning
 from cnichain.preflight.gathered import NodesSeen, ReportsSeen, Unread
 from cnichain.preflight.registry import run_checks
 from cnichain.preflight.subject import Subject
 from cnichain.preflight.upgrade import check_step
 from cnichain.reconcile.gather import gather, read
 from cnichain.render.available import check_available
-from cnichain.render.reserved import violations
+from cnichain.render.values import build_values, value_notes
+
+SOURCE = "spec of the CNIChain"
+NO_FACTS = ClusterFacts("", (), 1, 1, None, None)
+"""What values are built from beside spec decides about no refusal."""
 
 
 @dataclass(frozen=True)
@@ -81,39 +86,42 @@ def _reports(items: list[Object]) -> ReportsSeen:
 
 def spec_results(spec: CNIChainSpec, catalogue: Catalogue, installed: str) -> list[Result]:
     """What stands in the way in the spec itself; a pass finds it one after the other, here all is told at once."""
+    version = spec.cilium.version
 
-    def reserved() -> None:
-        wrong = violations(spec.cilium.values)
-        if wrong:
-            shown = "; ".join(f"{path} ({why})" for path, why in wrong.items())
-            raise ChainError(Reason.RESERVED_VALUE, f"spec.cilium.values sets what the operator owns: {shown}.")
+    def values() -> Finding:
+        release = catalogue.cilium_release(version)
+        build_values(spec, release, NO_FACTS)
+        notes = value_notes(spec, release)
+        return warning(Reason.VALUE_IGNORED, " ".join(notes), SOURCE) if notes else ok("all can be set.")
 
-    def primary() -> None:
+    def known_primary() -> Finding:
         catalogue.primary(spec.primary.plugin)
+        return ok(f"{spec.primary.plugin.value}.")
 
-    def version() -> None:
-        catalogue.cilium_release(spec.cilium.version)
+    def known_version() -> Finding:
+        catalogue.cilium_release(version)
+        return ok(f"{version}.")
 
-    steps: list[tuple[str, str, str, Callable[[], None]]] = [
-        ("features", "features", "all are in this release.",
-         lambda: check_available(spec)),
-        ("primary-known", "primary CNI", f"{spec.primary.plugin.value}.", primary),
-        ("cilium-known", "version of Cilium", f"{spec.cilium.version}.", version),
-        ("upgrade-step", "upgrade step", f"from {installed or 'nothing'} to {spec.cilium.version}.",
-         lambda: check_step(installed, spec.cilium.version)),
-        ("reserved-values", "reserved values", "none is set.", reserved),
-    ]  # fmt: skip
-    return [_result(code, title, well, run) for code, title, well, run in steps]
+    def features() -> Finding:
+        check_available(spec)
+        return ok("all are in this release.")
+
+    def step() -> Finding:
+        check_step(installed, version)
+        return ok(f"from {installed or 'nothing'} to {version}.")
+
+    return [
+        _result("features", "features", features),
+        _result("primary-known", "primary CNI", known_primary),
+        _result("cilium-known", "version of Cilium", known_version),
+        _result("upgrade-step", "upgrade step", step),
+        _result("spec-values", "values", values),
+    ]
 
 
-def _result(code: str, title: str, well: str, run: Callable[[], None]) -> Result:
-    finding = _finding(run, well)
-    return Result(Check(code, Category.SPEC, title, lambda _: finding), finding)
-
-
-def _finding(run: Callable[[], None], well: str) -> Finding:
+def _result(code: str, title: str, run: Callable[[], Finding]) -> Result:
     try:
-        run()
+        finding = run()
     except ChainError as error:
-        return Finding(Level.REFUSED, error.reason, error.message, "spec of the CNIChain")
-    return ok(well)
+        finding = refused(error.reason, error.message, SOURCE)
+    return Result(Check(code, Category.SPEC, title, lambda _: finding), finding)
