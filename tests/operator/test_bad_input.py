@@ -30,9 +30,9 @@ SPECS: dict[str, tuple[dict[str, Any], Reason, str]] = {
         "cni.uninstall",
     ),
     "the chart's own validation": (
-        {"cilium": {"version": "1.17.3", "values": {"cluster": {"name": "a", "id": 200}}}},
+        {"cilium": {"version": "1.17.3", "values": {"kubeProxyReplacement": "strict"}}},
         Reason.CHART_INVALID_VALUES,
-        "if the cluster ID is 128-255",
+        "kubeProxyReplacement",
     ),
     "primary too old for the spec": (
         GOOD | {"primary": {"minVersion": "1.99.0"}},

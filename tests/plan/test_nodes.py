@@ -15,6 +15,7 @@ from cnichain.plan.nodes import (
     is_current,
     is_of_earlier_node,
     node_spec,
+    out_of_scope,
     untaint_patch,
 )
 
@@ -38,6 +39,20 @@ SPEC = parse_spec({"cilium": {"version": "1.17.3"}})
 )
 def test_scope(labels: dict[str, str], selector: dict[str, str], expected: bool) -> None:
     assert in_scope(NodeRecord("n", "u", labels), selector) is expected
+
+
+def test_nodes_out_of_scope_are_counted_by_what_keeps_them_out() -> None:
+    compute = "eks.amazonaws.com/compute-type"
+    labels = [{compute: "fargate"}, {compute: "fargate"}, {compute: "auto"}, {compute: "hybrid"}, {"pool": "a"}, {}]
+    labels.append({"kubernetes.io/os": "windows", compute: "hybrid"})
+    nodes = {str(number): NodeRecord(str(number), "u", item) for number, item in enumerate(labels)}
+    assert out_of_scope(nodes, {"pool": "a"}) == {
+        "Auto Mode": 1,
+        "Fargate": 2,
+        "Windows": 1,
+        "hybrid": 1,
+        "not selected": 1,
+    }
 
 
 def report(name: str, **changes: object) -> ChainNodeRecord:
@@ -67,7 +82,8 @@ def test_only_a_verified_report_about_this_spec_and_this_node_counts() -> None:
             "reborn", "uid-of-an-older-node", {}, 3, 3, "InSync", "ChainVerified", "", ready=True
         ),
     }
-    counts = count(nodes, 8, reports)
+    counts = count(nodes, {"Fargate": 1, "Windows": 1}, reports)
+    assert counts.out_of_scope_by_kind == {"Fargate": 1, "Windows": 1}
     assert (counts.verified, counts.in_scope, counts.out_of_scope, counts.summary) == (1, 6, 2, "1/6")
     assert counts.not_verified == [
         "absent: no report from its agent yet",

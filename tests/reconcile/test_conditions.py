@@ -127,6 +127,23 @@ def test_suspended_is_neither_ready_nor_under_way() -> None:
     assert found["Reconciling"].status == "False"
 
 
+def test_what_preflight_refuses_is_shown_while_the_chain_that_runs_is_kept() -> None:
+    before = conditions(healthy(), [], T1)
+    found = by_type(conditions(healthy(refused=ChainError(Reason.KERNEL_TOO_OLD, "old-1.")), before, T2))
+    for kind in ("Ready", "PreflightPassed"):
+        assert (found[kind].status, found[kind].reason) == ("False", "KernelTooOld")
+    assert (found["Stalled"].status, found["Reconciling"].status) == ("True", "False")
+    for kind in ("CiliumReady", "HubbleReady", "ChainReady"):
+        assert found[kind].status == "True", f"{kind}: what runs is not touched by it"
+
+
+def test_a_suspended_chain_says_so_whatever_preflight_refuses() -> None:
+    report = healthy(refused=ChainError(Reason.KERNEL_TOO_OLD, "old-1."), suspended=True)
+    found = by_type(conditions(report, [], T1))
+    assert found["Ready"].reason == "Suspended"
+    assert found["PreflightPassed"].reason == "KernelTooOld"
+
+
 def test_every_reason_has_a_cause_and_terminal_ones_a_fix() -> None:
     assert set(REASONS) == set(Reason), "every reason code is in the registry"
     for reason, info in REASONS.items():

@@ -75,6 +75,8 @@ class NodesStatus(_Status):
     """Nodes whose chain is verified."""
     out_of_scope: int = 0
     """Nodes that the chain is not for."""
+    out_of_scope_by_kind: Annotated[dict[str, int], Field(max_length=16)] = {}
+    """The same by kind: Fargate, Auto Mode, hybrid, Windows, not selected."""
     summary: str = ""
     """verified/inScope, for kubectl's table."""
     not_verified: Annotated[list[str], Field(max_length=20)] = []
@@ -144,6 +146,19 @@ class InventoryStatus(_Status):
     """Digest of the list."""
 
 
+class PreflightStatus(_Status):
+    """What one check found before a change."""
+
+    check: Annotated[str, Field(max_length=63)]
+    """Code of the check."""
+    level: Annotated[str, Field(pattern="^(warning|refused|unknown)$", max_length=7)]
+    """warning stops nothing, refused stops the change, unknown could not be looked at."""
+    reason: Annotated[str, Field(max_length=63)]
+    """Reason code from the registry."""
+    message: Annotated[str, Field(max_length=1024)]
+    """What is so, and where."""
+
+
 class CNIChainStatus(_Status):
     """What the chain is. Written by the operator alone."""
 
@@ -157,6 +172,8 @@ class CNIChainStatus(_Status):
     """Versions of the parts."""
     nodes: NodesStatus | None = None
     """Counts of nodes."""
+    preflight: Annotated[list[PreflightStatus], Field(max_length=64)] = []
+    """What the checks before a change found, but for what is fine."""
     certificates: CertificatesStatus | None = None
     """Certificates that the operator holds."""
     inventory: InventoryStatus | None = None

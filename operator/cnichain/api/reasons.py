@@ -9,6 +9,7 @@ from enum import StrEnum
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_node import info as _info
+from cnichain.api.reasons_preflight import PREFLIGHT_REASONS
 
 
 class Reason(StrEnum):
@@ -68,6 +69,29 @@ class Reason(StrEnum):
     PRIMARY_NOT_FOUND = "PrimaryNotFound"
     PRIMARY_TOO_OLD = "PrimaryTooOld"
     PRIMARY_VERSION_UNKNOWN = "PrimaryVersionUnknown"
+    EKS_AUTO_MODE = "EksAutoMode"
+    IPV6_NOT_ENABLED = "Ipv6NotEnabled"
+    EGRESS_INTERFACE_UNMANAGED = "EgressInterfaceUnmanaged"
+    VETH_PREFIX_CHANGED = "VethPrefixChanged"
+    PRIMARY_POLICY_STRICT = "PrimaryPolicyStrict"
+    EARLY_DEMUX_ON = "EarlyDemuxOn"
+    POD_IDENTITY_AGENT = "PodIdentityAgent"
+    MULTUS_PRESENT = "MultusPresent"
+    ISTIO_CNI_PRESENT = "IstioCniPresent"
+    LINKERD_CNI_PRESENT = "LinkerdCniPresent"
+    KUMA_CNI_PRESENT = "KumaCniPresent"
+    FOREIGN_CONFLIST = "ForeignConflist"
+    FOREIGN_PLUGIN = "ForeignPlugin"
+    CONFLIST_DROP_INS = "ConflistDropIns"
+    TWO_TIGERA_OPERATORS = "TwoTigeraOperators"
+    SECOND_CILIUM = "SecondCilium"
+    CILIUM_OF_OTHERS = "CiliumOfOthers"
+    HELM_RELEASE_REMAINS = "HelmReleaseRemains"
+    WEBHOOK_MAY_BLOCK = "WebhookMayBlock"
+    ADDRESS_OVERLAP = "AddressOverlap"
+    ARGO_CD_IDENTITIES = "ArgoCdIdentities"
+    ARGO_CD_LABEL_TRACKING = "ArgoCdLabelTracking"
+    CHECK_NOT_POSSIBLE = "CheckNotPossible"
 
     # The way from chart to cluster.
     CHART_NOT_FOUND = "ChartNotFound"
@@ -184,7 +208,7 @@ REASONS = {
         "Read the chart's message, which is carried over, and correct `spec.cilium.values`.",
         terminal=True,
     ),
-    Reason.PREFLIGHT_PASSED: _info("Every check passed.", warning=False),
+    Reason.PREFLIGHT_PASSED: _info("No check stands in the way; warnings are in the message.", warning=False),
     Reason.PRIMARY_NOT_FOUND: _info(
         "The primary CNI that `spec.primary.plugin` names is not in the cluster.",
         "Check `spec.primary.plugin`; on EKS the DaemonSet `kube-system/aws-node` must exist. EKS Auto Mode has none "
@@ -262,5 +286,5 @@ REASONS = {
         "The operator met an error that it has no name for. It tries again.",
         "Please report it with the operator's log.",
     ),
-    **{Reason(code): about for code, about in (CATALOGUE_REASONS | NODE_REASONS).items()},
+    **{Reason(code): about for code, about in (CATALOGUE_REASONS | NODE_REASONS | PREFLIGHT_REASONS).items()},
 }

@@ -12,6 +12,7 @@ from cnichain import __version__
 COMMANDS = {
     "agent": ("cnichain.cli.agent:agent", "Guard the CNI conflist of this node."),
     "catalogue": ("cnichain.cli.catalogue:catalogue", "Show the versions that are known and what goes together."),
+    "check": ("cnichain.cli.check:check", "Look whether the cluster can take the chain."),
     "dev": ("cnichain.dev.cli:dev", "A local control plane to try things out, without Docker."),
     "operator": ("cnichain.cli.operator:operator", "Run the operator."),
 }

@@ -1,5 +1,7 @@
 """Which nodes the chain is for, what each of them should have, and how many have it. Pure."""
 
+import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +13,27 @@ from cnichain.api.names import API_VERSION, KIND_NODE, OWNER_LABEL, STARTUP_TAIN
 from cnichain.render.placement import COMPUTE_TYPE_LABEL, OS_LABEL, OUT_OF_SCOPE_COMPUTE_TYPES
 
 SHOWN_NODES = 20
+NOT_SELECTED = "not selected"
+KIND_OF_COMPUTE = {"auto": "Auto Mode", "fargate": "Fargate", "hybrid": "hybrid"}
+"""Kinds of EKS compute without a choice of CNI, as people call them."""
 
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """What the operator keeps of a Node."""
+    """What the operator keeps of a Node: short strings, those that many nodes share kept once.
+
+    kernel, os_image, architecture: of status.nodeInfo. address: the first InternalIP. pod_cidrs: of spec.
+    """
 
     name: str
     uid: str
     labels: Mapping[str, str]
     taints: Sequence[Mapping[str, Any]] = ()
+    kernel: str = ""
+    os_image: str = ""
+    architecture: str = ""
+    address: str = ""
+    pod_cidrs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,10 @@ class ChainNodeRecord:
     reason: str
     message: str
     ready: bool
+    effective_file: str = ""
+    source_file: str = ""
+    plugins: tuple[str, ...] = ()
+    drop_ins: tuple[str, ...] = ()
 
     @property
     def verified(self) -> bool:
@@ -45,9 +62,20 @@ class ChainNodeRecord:
 
 def node_record(node: Mapping[str, Any]) -> NodeRecord:
     """The record of a Node."""
-    metadata = node["metadata"]
-    taints = list(node.get("spec", {}).get("taints") or [])
-    return NodeRecord(metadata["name"], metadata["uid"], dict(metadata.get("labels") or {}), taints)
+    metadata, spec, status = node["metadata"], node.get("spec") or {}, node.get("status") or {}
+    info = status.get("nodeInfo") or {}
+    addresses = [one["address"] for one in status.get("addresses") or [] if one.get("type") == "InternalIP"]
+    return NodeRecord(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        labels=dict(metadata.get("labels") or {}),
+        taints=list(spec.get("taints") or []),
+        kernel=_shared(info.get("kernelVersion")),
+        os_image=_shared(info.get("osImage")),
+        architecture=_shared(info.get("architecture")),
+        address=str(addresses[0]) if addresses else "",
+        pod_cidrs=tuple(map(str, spec.get("podCIDRs") or ())),
+    )
 
 
 def chain_node_record(item: Mapping[str, Any]) -> ChainNodeRecord:
@@ -65,16 +93,39 @@ def chain_node_record(item: Mapping[str, Any]) -> ChainNodeRecord:
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         ready=ready,
+        effective_file=_shared(status.get("effectiveFile")),
+        source_file=_shared(status.get("sourceFile")),
+        plugins=tuple(map(_shared, status.get("plugins") or ())),
+        drop_ins=tuple(map(_shared, status.get("dropIns") or ())),
     )
+
+
+def _shared(text: Any) -> str:
+    """A text that many nodes have, kept once for all of them."""
+    return sys.intern(str(text or ""))
 
 
 def in_scope(node: NodeRecord, selector: Mapping[str, str]) -> bool:
     """Whether the chain is for this node: Linux, not a kind of EKS compute without CNI choice, and selected."""
-    if node.labels.get(OS_LABEL, "linux") != "linux":
-        return False
-    if node.labels.get(COMPUTE_TYPE_LABEL) in OUT_OF_SCOPE_COMPUTE_TYPES:
-        return False
-    return all(node.labels.get(key) == value for key, value in selector.items())
+    return not out_of_scope_kind(node, selector)
+
+
+def out_of_scope_kind(node: NodeRecord, selector: Mapping[str, str]) -> str:
+    """Why the chain is not for a node: `Fargate`, `Auto Mode`, `hybrid`, `Windows`, `not selected`; "" when it is."""
+    system = node.labels.get(OS_LABEL, "linux")
+    if system != "linux":
+        return system.capitalize()
+    compute = node.labels.get(COMPUTE_TYPE_LABEL, "")
+    if compute in OUT_OF_SCOPE_COMPUTE_TYPES:
+        return KIND_OF_COMPUTE[compute]
+    selected = all(node.labels.get(key) == value for key, value in selector.items())
+    return "" if selected else NOT_SELECTED
+
+
+def out_of_scope(nodes: Mapping[str, NodeRecord], selector: Mapping[str, str]) -> dict[str, int]:
+    """How many nodes the chain is not for, by kind, sorted by it."""
+    kinds = Counter(out_of_scope_kind(node, selector) for node in nodes.values())
+    return {kind: kinds[kind] for kind in sorted(kinds) if kind}
 
 
 def node_spec(spec: CNIChainSpec, values: Mapping[str, Any]) -> NodeSpec:
@@ -142,8 +193,13 @@ def _owner_uid(body: Mapping[str, Any]) -> str:
     return str(owner["uid"])
 
 
-def count(scope: Mapping[str, NodeRecord], total: int, records: Mapping[str, ChainNodeRecord]) -> NodesStatus:
-    """Counts for status, and the first nodes that are not verified, by name, with what their agent says."""
+def count(
+    scope: Mapping[str, NodeRecord], left_out: Mapping[str, int], records: Mapping[str, ChainNodeRecord]
+) -> NodesStatus:
+    """Counts for status, and the first nodes that are not verified, by name, with what their agent says.
+
+    left_out: nodes that are out of scope, by kind.
+    """
     waiting: list[str] = []
     for name, node in sorted(scope.items()):
         record = records.get(name)
@@ -155,7 +211,8 @@ def count(scope: Mapping[str, NodeRecord], total: int, records: Mapping[str, Cha
     return NodesStatus(
         in_scope=len(scope),
         verified=verified,
-        out_of_scope=total - len(scope),
+        out_of_scope=sum(left_out.values()),
+        out_of_scope_by_kind=dict(left_out),
         summary=f"{verified}/{len(scope)}",
         not_verified=waiting[:SHOWN_NODES],
     )

@@ -13,10 +13,29 @@ VERSION_LABEL = "app.kubernetes.io/version"
 TAG = re.compile(r":([^:/@]+)(?:@sha256:[0-9a-f]{64})?$")
 
 
+def container_of(daemon_set: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A container of a DaemonSet, an init container too; empty when there is no such container."""
+    pod = daemon_set.get("spec", {}).get("template", {}).get("spec", {})
+    both = [*(pod.get("containers") or []), *(pod.get("initContainers") or [])]
+    found: Mapping[str, Any] = next((item for item in both if item.get("name") == name), {})
+    return found
+
+
 def image_of(daemon_set: Mapping[str, Any], container: str) -> str:
     """The image of a container of a DaemonSet; empty when there is no such container."""
-    containers = daemon_set.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
-    return next((str(item.get("image", "")) for item in containers if item.get("name") == container), "")
+    return str(container_of(daemon_set, container).get("image", ""))
+
+
+def environment_of(daemon_set: Mapping[str, Any], container: str) -> dict[str, str]:
+    """The variables of a container that have a plain value; those that come from elsewhere are left out."""
+    variables = container_of(daemon_set, container).get("env") or []
+    return {str(item["name"]): str(item["value"]) for item in variables if item.get("value") is not None}
+
+
+def arguments_of(daemon_set: Mapping[str, Any], container: str) -> list[str]:
+    """Command and arguments of a container."""
+    found = container_of(daemon_set, container)
+    return [str(item) for item in [*(found.get("command") or []), *(found.get("args") or [])]]
 
 
 def version_of(daemon_set: Mapping[str, Any], container: str) -> str | None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from cnichain.api.chainnode import Condition
-from cnichain.api.chainstatus import NodesStatus
+from cnichain.api.chainstatus import NodesStatus, PreflightStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.api.times import parse_rfc3339
@@ -54,11 +54,15 @@ class Report:
     """What a pass saw and did, filled in as it goes.
 
     error stops the pass; error_in says which part it belongs to. overdue: the gate has waited past its deadline.
+    findings: of preflight, but for what is fine; None when it did not get to look. refused: what preflight refuses
+    while the chain that runs is kept as it is.
     """
 
     generation: int
     catalogue: InForce | None = None
     preflight: str = ""
+    findings: list[PreflightStatus] | None = None
+    refused: ChainError | None = None
     stages: dict[Stage, StageReport] = field(default_factory=dict)
     current: Stage | None = None
     nodes: NodesStatus | None = None
@@ -127,7 +131,9 @@ def _parts(report: Report) -> dict[Type, _Verdict]:
     verdicts: dict[Type, _Verdict] = {}
     if report.catalogue is not None:
         verdicts[Type.CATALOGUE_VALID] = _catalogue(report.catalogue)
-    if report.preflight:
+    if report.refused is not None:
+        verdicts[Type.PREFLIGHT_PASSED] = _Verdict("False", report.refused.reason, report.refused.message)
+    elif report.preflight:
         verdicts[Type.PREFLIGHT_PASSED] = _Verdict("True", Reason.PREFLIGHT_PASSED, report.preflight)
     cilium = _stages(report, (Stage.CONFIG, Stage.OPERATOR, Stage.AGENTS), "Cilium is available.")
     if cilium is not None:
@@ -179,7 +185,7 @@ def _chain(nodes: NodesStatus) -> _Verdict:
 
 def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _Verdict]:
     """Ready, Reconciling, Stalled and RollingOut from the verdicts on the parts."""
-    error = report.error
+    error = report.error or (None if report.suspended else report.refused)
     if error is not None:
         terminal = error.terminal
         return {

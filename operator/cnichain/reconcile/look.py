@@ -18,12 +18,14 @@ from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.resources import CONFIG_MAPS, DAEMON_SETS, SECRETS, Discovery
 from cnichain.plan.nodes import node_spec
 from cnichain.preflight.facts import ClusterFacts
-from cnichain.preflight.primary import check_primary, image_of
+from cnichain.preflight.primary import image_of, version_of
+from cnichain.preflight.registry import summary
 from cnichain.preflight.upgrade import check_step
 from cnichain.reconcile.catalogues import CatalogueSource
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.nodesync import NodeView
+from cnichain.reconcile.preflight import Preflight, as_status, stopping
 from cnichain.reconcile.settings import Settings
 from cnichain.render.available import check_available
 from cnichain.render.certs import SECRET_NAMES, plan_certificates
@@ -79,6 +81,7 @@ class Looker:
         self._cluster = cluster
         self._catalogues = CatalogueSource(client, settings.namespace, catalogue)
         self._namespace = settings.namespace
+        self._preflight = Preflight(client)
         self._helm = settings.helm
         self._charts = ChartStore(settings.cache_dir, settings.chart_dir, settings.chart_repository)
         self._rendered: tuple[object, Rendered] | None = None
@@ -103,8 +106,11 @@ class Looker:
         discovery, kubernetes = await self._discover()
         daemon_set = await self._client.get(DAEMON_SETS, rule.daemon_set, rule.namespace)
         self._cluster.watch_object(DAEMON_SETS, rule.namespace, rule.daemon_set)
-        version = check_primary(rule, spec, daemon_set)
-        report.preflight = f"{spec.primary.plugin.value} {version}, Kubernetes {kubernetes}."
+        results = await self._preflight.results(spec, rule, kubernetes, daemon_set, nodes, catalogue)
+        report.findings = as_status(results)
+        report.refused = stopping(results, upkeep=spec.suspend or versions.cilium == release.version)
+        version = version_of(daemon_set or {"metadata": {}}, rule.container)
+        report.preflight = f"{spec.primary.plugin.value} {version}, Kubernetes {kubernetes}.{summary(results)}"
         report.error_in = Type.CILIUM_READY
         facts = ClusterFacts(
             kubernetes_version=kubernetes,

@@ -199,6 +199,8 @@ class Reconciler:
         report, metadata = this.report, this.chain["metadata"]
         if report.error is not None and report.error.terminal:
             this.update(revisions=failed(this.status.revisions, report.error.reason.value, utc_now()))
+        if report.findings is not None:
+            this.update(preflight=report.findings)
         this.update(stage=report.current.value if report.current else "", nodes=report.nodes or this.status.nodes)
         now = await this.writer.write(report, this.status)
         for reason, message in this.events:

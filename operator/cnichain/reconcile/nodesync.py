@@ -19,6 +19,7 @@ from cnichain.plan.nodes import (
     in_scope,
     is_current,
     is_of_earlier_node,
+    out_of_scope,
     untaint_patch,
 )
 
@@ -45,7 +46,7 @@ class NodeView:
 
     def counts(self, spec: CNIChainSpec) -> NodesStatus:
         """Counts for status."""
-        return count(self.scope(spec), len(self.nodes), self.reports)
+        return count(self.scope(spec), out_of_scope(self.nodes, spec.nodes.selector), self.reports)
 
 
 async def sync_leaving(client: KubeClient, view: NodeView, spec: CNIChainSpec, wanted: NodeSpec, owner: str) -> str:

@@ -1,0 +1,101 @@
+"""What `cnichain check` prints: categories, one line per check, and for what is not fine why and what to do. Pure."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from cnichain.preflight.finding import Category, Level, Result
+
+WIDTH = 80
+SIGNS = {Level.OK: "√", Level.WARNING: "‼", Level.REFUSED: "×", Level.UNKNOWN: "?"}
+PLAIN_SIGNS = {Level.OK: "+", Level.WARNING: "!", Level.REFUSED: "x", Level.UNKNOWN: "?"}
+"""For a terminal whose encoding has no others."""
+COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.REFUSED: "red", Level.UNKNOWN: "cyan"}
+INDENT = "    "
+
+
+def as_text(results: Sequence[Result], *, colour: bool, plain: bool = False) -> str:
+    """The report for people. colour: with escape sequences. plain: ASCII signs."""
+    lines: list[str] = []
+    for category in Category:
+        mine = [item for item in results if item.check.category is category]
+        if mine:
+            name = category.value
+            lines += [name, "-" * len(name), *(line for item in mine for line in _lines(item, colour, plain)), ""]
+    lines.append(_verdict(results, colour, plain))
+    return "\n".join(lines)
+
+
+def _lines(item: Result, colour: bool, plain: bool) -> Iterator[str]:
+    finding = item.finding
+    sign = _sign(finding.level, colour, plain)
+    if finding.level is Level.OK:
+        first, *rest = _wrap(f"{item.check.title}: {finding.message}", first="  ", then="  ")
+        yield f"{sign} {first.removeprefix('  ')}"
+        yield from rest
+        return
+    yield f"{sign} {item.check.title}: {finding.reason.value}"
+    yield from _wrap(finding.message, first=INDENT, then=INDENT)
+    yield from _wrap(finding.fix, first=f"{INDENT}-> ", then=f"{INDENT}   ")
+    link = f"{INDENT}   {finding.source}"
+    if finding.source.startswith("https://") and len(link) < WIDTH:
+        # A link that is broken cannot be followed; a longer one is in the JSON report.
+        yield link
+
+
+def _wrap(text: str, *, first: str, then: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH - 1,
+        initial_indent=first,
+        subsequent_indent=then,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _sign(level: Level, colour: bool, plain: bool) -> str:
+    sign = (PLAIN_SIGNS if plain else SIGNS)[level]
+    return click.style(sign, fg=COLOURS[level], bold=True) if colour else sign
+
+
+def counts(results: Sequence[Result]) -> dict[str, int]:
+    """How many checks have each level."""
+    return {level.value: sum(item.finding.level is level for item in results) for level in Level}
+
+
+def _verdict(results: Sequence[Result], colour: bool, plain: bool) -> str:
+    found = counts(results)
+    told = ", ".join(f"{count} {_plural(name, count)}" for name, count in found.items() if count)
+    level = Level.REFUSED if found["refused"] else Level.OK
+    word = "The chain would be refused" if found["refused"] else "Nothing stands in the way"
+    return f"{_sign(level, colour, plain)} {word}: {told}."
+
+
+def _plural(level: str, count: int) -> str:
+    return "warnings" if level == Level.WARNING.value and count > 1 else level
+
+
+def as_json(results: Sequence[Result], cilium: str, kubernetes: str) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "cilium": cilium,
+        "kubernetes": kubernetes,
+        "passed": not counts(results)["refused"],
+        "counts": counts(results),
+        "checks": [
+            {
+                "check": item.check.code,
+                "category": item.check.category.value,
+                "title": item.check.title,
+                "level": item.finding.level.value,
+                "reason": item.finding.reason.value,
+                "message": item.finding.message,
+                "fix": item.finding.fix,
+                "source": item.finding.source,
+            }
+            for item in results
+        ],
+    }
