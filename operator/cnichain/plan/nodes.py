@@ -1,6 +1,6 @@
 """Which nodes the chain is for, what each of them should have, and how many have it. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,13 +117,13 @@ def is_current(record: ChainNodeRecord | None, body: Mapping[str, Any]) -> bool:
     return bool(record.node_uid == owner["uid"] and record.spec == body["spec"])
 
 
-def untaint_patch(node: NodeRecord) -> list[dict[str, Any]] | None:
-    """A JSON patch that takes the startup taint off a node; None when it does not carry it.
+def untaint_patch(node: NodeRecord, keys: Collection[str] = (STARTUP_TAINT,)) -> list[dict[str, Any]] | None:
+    """A JSON patch that takes taints with these keys off a node; None when it carries none of them.
 
     It first tests that the taints are as they were seen, so that no taint of anyone else is ever lost (the way of
     Istio's untaint controller).
     """
-    rest = [dict(taint) for taint in node.taints if taint.get("key") != STARTUP_TAINT]
+    rest = [dict(taint) for taint in node.taints if taint.get("key") not in keys]
     if len(rest) == len(node.taints):
         return None
     seen = [dict(taint) for taint in node.taints]
