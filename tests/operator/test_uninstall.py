@@ -1,6 +1,7 @@
 """Deleting a CNIChain on a real control plane: what stays, what goes and in which order, and what holds it up."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -113,13 +114,12 @@ def test_uninstall_restores_every_node_first_and_goes_in_reverse_order(
         lost_agent.enter_context(world.agent(lost))
         with installed(world, UNINSTALL) as stack:
             lost_agent.close()
-            for name in primaries:
-                for key in TAINTS:
-                    world.kubectl("taint", "node", name, f"{key}=:PreferNoSchedule")
             world.kubectl("patch", "deployment", "hubble-ui", "-n", "kube-system", "--type=merge",
                           '--patch={"metadata":{"finalizers":["example.com/held"]}}')  # fmt: skip
             start = world.audit_length()
             delete(world)
+            for name in primaries:
+                world.kubectl("taint", "node", name, *(f"{key}=:PreferNoSchedule" for key in TAINTS))
             # The nodes come first, and the one without an agent holds everything.
             world.wait("the lost node is named", lambda: f"Waiting for {lost.root.name}: " in ready_message(world), 30)
             assert "2/3 nodes run the primary CNI alone" in ready_message(world)
@@ -181,10 +181,8 @@ def test_uninstall_restores_every_node_first_and_goes_in_reverse_order(
         assert (lost.conf_dir / CHAINED).exists()
         agents.enter_context(world.agent(lost))
         world.wait("the chained conflist is gone there as well", lambda: not (lost.conf_dir / CHAINED).exists(), 30)
-    for name in primaries:
-        world.kubectl(
-            "taint", "node", name, *(f"{key}-" for key in TAINTS if key in taints(world, name)), "--overwrite"
-        )
+    for key in taints(world, lost.root.name) & set(TAINTS):
+        world.kubectl("taint", "node", lost.root.name, f"{key}-")
     world.kubectl("delete", "cnichainnodes", "--all", "--timeout=20s")
 
 
@@ -193,8 +191,6 @@ def test_an_operator_that_is_killed_at_any_step_goes_on(world: Harness, folders:
         return not world.exists(*what)
 
     steps = [
-        lambda: not (folders[0].conf_dir / CHAINED).exists(),
-        lambda: gone("deployment", "hubble-relay", "-n", "kube-system"),
         lambda: gone("daemonset", "cilium", "-n", "kube-system"),
         lambda: gone("deployment", "cilium-operator", "-n", "kube-system"),
         lambda: gone("clusterrole", "cilium"),
@@ -249,8 +245,7 @@ def test_a_mind_that_is_changed_on_the_way_is_obeyed(world: Harness, folders: li
             patch('--patch={"spec":{"deletionPolicy":"Retain"}}')
             wait_gone(world, 20)
             assert deletions(world, start) == []
-            said = events(world, "Retained")[-1]
-            assert "an uninstallation was stopped there" in said
+            assert any("an uninstallation was stopped there" in said for said in events(world, "Retained"))
             agents.enter_context(world.agent(third))
             world.apply_chain(UNINSTALL)
             world.wait("the chain is back", lambda: all((one.conf_dir / CHAINED).exists() for one in folders), 60)
@@ -273,7 +268,7 @@ def test_the_way_out_without_an_operator_is_as_documented(world: Harness, folder
         world.kubectl("create", "deployment", "cnichain-operator", "-n", "cnichain-system", "--image=x.invalid/x:1")
         primary = (lost.conf_dir / "10-aws.conflist").read_bytes()
         for block in blocks:
-            text = block.replace("NODE", lost.root.name)
+            text = block.replace("--timeout=60s", "--timeout=10s")
             text = text.replace("/etc/cni/net.d", str(lost.conf_dir)).replace("/opt/cni/bin", str(lost.bin_dir))
             shell(world, text)
     assert not world.exists("cnichain", "default")
@@ -297,11 +292,10 @@ def commands(heading: str) -> list[str]:
 
 def shell(world: Harness, text: str) -> None:
     """Run commands as a person would, with kubectl for this control plane."""
-    kubectl = (
-        f'kubectl() {{ command "{world.control_plane.kubectl}" --kubeconfig="{world.control_plane.kubeconfig}" "$@"; }}'
-    )
+    path = f"{world.control_plane.kubectl.parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"{kubectl}\n{text}"],
+        ["bash", "-euo", "pipefail", "-c", text],
+        env={**os.environ, "PATH": path, "KUBECONFIG": str(world.control_plane.kubeconfig)},
         capture_output=True,
         text=True,
         timeout=90,
