@@ -112,7 +112,9 @@ def test_nodes_that_are_gone_drop_out_and_nodes_that_may_still_get_cilium_count(
 
 def test_a_node_that_joins_late_is_told_what_the_others_were_told() -> None:
     reports = {"a": report("a", spec=to_wire(NodeSpec(conflist_file="03-mine.conflist")))}
-    assert node_wish(None, reports, frozen=False) == NodeSpec("aws-vpc-cni", Desired.UNCHAINED, "03-mine.conflist")
+    assert node_wish(None, reports, frozen=False) == NodeSpec(
+        desired=Desired.UNCHAINED, conflist_file="03-mine.conflist"
+    )
     frozen = node_wish(report("b", spec=to_wire(NodeSpec())), {}, frozen=True)
     assert (frozen.desired, frozen.frozen) == (Desired.CHAINED, True), "frozen: as far as it was told, and no further"
     newer = node_wish(report("b", spec={"writer": "SomethingNew"}), {}, frozen=False)
