@@ -9,10 +9,10 @@ It needs neither the chart nor a valid spec: the inventory and the CNIChainNodes
 """
 
 import logging
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from cnichain.api.chainstatus import InventoryStatus, NodesStatus, parse_status
+from cnichain.api.chainstatus import CNIChainStatus, InventoryStatus, NodesStatus, WaitingStatus, parse_status
 from cnichain.api.errors import ChainError
 from cnichain.api.names import SINGLETON
 from cnichain.api.reasons import Reason
@@ -34,6 +34,7 @@ from cnichain.reconcile.outcome import Outcome
 from cnichain.reconcile.statuswriter import StatusWriter, read_conditions, transitions
 from cnichain.reconcile.teardownwords import how_far, nodes_waiting, objects_waiting, retained, uninstalled
 from cnichain.reconcile.unchain import Unchainer
+from cnichain.reconcile.waiting import is_overdue, noted
 
 logger = logging.getLogger(__name__)
 
@@ -50,26 +51,30 @@ class _Work:
     chain: Object
     wishes: Wishes
     report: Report
+    status: CNIChainStatus
     stage: str = NODES_STAGE
     nodes: NodesLeft | None = None
     inventory: Inventory | None = None
-    removed: list[str] = field(default_factory=list)
+    waiting: WaitingStatus | None = None
     finished: bool = False
 
     @property
     def name(self) -> str:
         return str(self.chain["metadata"]["name"])
 
+    @property
+    def how_far(self) -> str:
+        return how_far(self.nodes) if self.nodes else "The nodes have not been looked at yet."
+
 
 class Teardown:
-    """Makes passes over CNIChains that are being deleted; remembers only how long it has been waiting, and for what."""
+    """Makes passes over CNIChains that are being deleted. Remembers nothing: all it needs is in the cluster."""
 
     def __init__(self, client: KubeClient, cluster: Cluster, recorder: Recorder, namespace: str) -> None:
         self._client = client
         self._cluster = cluster
         self._recorder = recorder
         self._namespace = namespace
-        self._waiting: tuple[str, float] = ("", time.monotonic())
 
     async def run(self, chain: Object) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
@@ -77,7 +82,9 @@ class Teardown:
         if not is_held(chain):
             # Nothing was ever applied for it, or a person has taken the finalizer off: their word counts.
             return Outcome(ready=False, gone=True)
-        work = _Work(chain, wishes_of(chain), Report(generation=metadata["generation"]))
+        status = parse_status(chain.get("status") or {})
+        report = Report(generation=metadata["generation"], error_in=Type.CILIUM_READY)
+        work = _Work(chain, wishes_of(chain), report, status)
         try:
             if metadata["name"] != SINGLETON:
                 work.finished = True
@@ -125,7 +132,7 @@ class Teardown:
         if work.wishes.suspend:
             work.nodes = await unchainer.freeze()
             said = "spec.suspend is true: the uninstallation waits, and nothing is changed."
-            work.report.removal = Removal(Reason.SUSPENDED, said, how_far(work.nodes))
+            work.report.removal = Removal(Reason.SUSPENDED, said, work.how_far)
             return
         work.nodes = left = await unchainer.unchain(joining=may_get_cilium(inventory))
         if left.waiting:
@@ -168,23 +175,25 @@ class Teardown:
 
         waiting_for tells one wait from another: while it stays the same there is no progress.
         """
-        if waiting_for != self._waiting[0]:
-            self._waiting = (waiting_for, time.monotonic())
-        waited = time.monotonic() - self._waiting[1]
+        now = datetime.now(UTC)
+        work.waiting = noted(work.status.waiting, waiting_for, now)
         said, advice = words
         reason = Reason.UNINSTALLING
-        if waited > work.wishes.deadline.total_seconds():
+        if is_overdue(work.waiting, work.wishes.deadline, now):
             reason = Reason.UNINSTALL_OVERDUE
             minutes = work.wishes.deadline.total_seconds() / 60
             said = f"{said} No progress for more than {minutes:g} minutes. {advice}".rstrip()
-        nodes = how_far(work.nodes) if work.nodes else ""
-        work.report.removal = Removal(reason, f"Stage {work.stage}: {said}", nodes)
+        work.report.removal = Removal(reason, f"Stage {work.stage}: {said}", work.how_far)
 
     async def _say(self, work: _Work) -> None:
         """Write how it stands, and post what is new."""
         current = work.chain.get("status") or {}
         writer = StatusWriter(self._client, work.name, current)
-        status = parse_status(current).model_copy(update={"stage": work.stage, "hubble": "Uninstalling"})
+        status = work.status.model_copy(update={"stage": work.stage, "hubble": "Uninstalling"})
+        if work.report.error is None:
+            status = status.model_copy(update={"waiting": work.waiting})
+        else:
+            work.report.removal = Removal(Reason.UNINSTALLING, "", work.how_far)
         if work.nodes is not None:
             status = status.model_copy(update={"nodes": _counts(work.nodes)})
         if work.inventory is not None:
@@ -193,7 +202,6 @@ class Teardown:
                 name=store.name, namespace=store.namespace, objects=len(inventory), digest=digest(inventory)
             )
             status = status.model_copy(update={"inventory": shown})
-        work.report.error_in = Type.CILIUM_READY
         now = await writer.write(work.report, status)
         for item in transitions(read_conditions(current), now):
             if item.type == Type.READY:
