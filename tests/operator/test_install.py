@@ -95,7 +95,7 @@ def test_spec_is_as_it_was_written(world: Harness, running: list[NodeFolder]) ->
     assert world.get("cnichain", "default")["spec"] == SPEC
 
 
-def test_kopf_leaves_nothing_but_the_finalizer(world: Harness, running: list[NodeFolder]) -> None:
+def test_nothing_but_the_finalizer_is_left_on_the_users_object(world: Harness, running: list[NodeFolder]) -> None:
     chain = world.get("cnichain", "default")
     assert chain["metadata"]["finalizers"] == ["cnichain.io/finalizer"]
     left = [name for name in chain["metadata"]["annotations"] if "kubectl" not in name]

@@ -34,7 +34,11 @@ def test_the_main_job_works_with_the_shipped_roles_alone(world: Harness) -> None
         world.apply_chain({"cilium": {"version": "1.20.0"}, "hubble": {"ui": {"enabled": False}}})
         world.wait("hubble-ui is pruned", lambda: not world.exists("deployment", "hubble-ui", "-n", "kube-system"), 60)
         world.wait("the event is there", lambda: "DriftCorrected" in world.reasons_of_events(), 20)
-        world.delete_chain()
+        world.kubectl("patch", "cnichain", "default", "--type=merge", '--patch={"spec":{"deletionPolicy":"Uninstall"}}')
+        world.kubectl("taint", "nodes", "--all", "node.cilium.io/agent-not-ready=:PreferNoSchedule")
+        world.kubectl("delete", "cnichain", "default", "--wait=false")
+        world.wait("it is uninstalled", lambda: not world.exists("cnichain", "default"), 90)
+        assert not world.exists("daemonset", "cilium", "-n", "kube-system")
     lines = world.control_plane.audit_log.read_text(encoding="utf-8").splitlines()
     ours = [item for item in map(json.loads, lines) if "cnichain-system:cnichain-" in item["user"].get("username", "")]
     assert {item["user"]["username"].rsplit(":", 1)[1] for item in ours} == {"cnichain-operator", "cnichain-agent"}

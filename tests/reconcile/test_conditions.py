@@ -6,7 +6,7 @@ from cnichain.api.chainnode import Condition
 from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import REASONS, Reason
-from cnichain.reconcile.conditions import Report, StageReport, Type, conditions, starting
+from cnichain.reconcile.conditions import Removal, Report, StageReport, Type, conditions, starting
 from cnichain.render.stages import Stage
 
 T1, T2 = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -185,3 +185,19 @@ def test_an_error_that_a_person_has_to_end_is_told_at_once() -> None:
     before = conditions(healthy(), [], after(0))
     error = ChainError(Reason.PRIMARY_NOT_FOUND, "x")
     assert by_type(conditions(Report(generation=2, error=error), before, after(1)))["Ready"].status == "False"
+
+
+@pytest.mark.parametrize(
+    ("reason", "reconciling"),
+    [(Reason.UNINSTALLING, "True"), (Reason.UNINSTALL_OVERDUE, "True"), (Reason.SUSPENDED, "False")],
+)
+def test_an_uninstallation_is_not_ready_and_says_where_it_is(reason: Reason, reconciling: str) -> None:
+    before = conditions(healthy(), [], T1)
+    removal = Removal(reason, "Stage nodes: waiting for b.", "1/2 nodes run the primary CNI alone.")
+    found = by_type(conditions(Report(generation=3, removal=removal), before, T2))
+    assert (found["Ready"].status, found["Ready"].reason) == ("False", reason.value)
+    assert found["Ready"].message == "Stage nodes: waiting for b."
+    assert (found["Reconciling"].status, found["Stalled"].status) == (reconciling, "False")
+    assert found["ChainReady"].message == "1/2 nodes run the primary CNI alone."
+    for kind in ("CiliumReady", "HubbleReady", "ChainReady"):
+        assert found[kind].status == "False", "what is being taken away must not look as if it were there"

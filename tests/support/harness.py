@@ -31,6 +31,8 @@ class Harness:
     work: Path
     chart_dir: Path
     logs: list[Path] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    """Every operator and agent that was started, the newest last."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Standard output of kubectl; a failure fails the test with kubectl's words."""
@@ -150,6 +152,7 @@ class Harness:
     @contextmanager
     def _process(self, command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
         with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+            self.processes.append(process)
             try:
                 yield process
             finally:

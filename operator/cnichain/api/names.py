@@ -35,3 +35,9 @@ CONFLIST_FILE: Final = "05-cilium.conflist"
 
 STARTUP_TAINT: Final = "cnichain.io/chain-not-ready"
 """Key of the taint that node groups may start nodes with; taken off once the chain on the node is verified."""
+
+CILIUM_TAINT: Final = "node.cilium.io/agent-not-ready"
+"""Key of the taint that cilium-operator sets on nodes without a ready agent, and leaves behind (cilium#31943)."""
+
+SKIP_NODE_ANNOTATION: Final = "cnichain.io/skip-node"
+"""On a CNIChain that is being uninstalled: names of nodes, separated by commas, that it is not to wait for."""

@@ -10,6 +10,7 @@ from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_node import info as _info
 from cnichain.api.reasons_preflight import PREFLIGHT_REASONS
+from cnichain.api.reasons_teardown import TEARDOWN_REASONS
 
 
 class Reason(StrEnum):
@@ -27,9 +28,15 @@ class Reason(StrEnum):
     NOT_STARTED = "NotStarted"
     NOT_MEASURED = "NotMeasured"
     DISABLED = "Disabled"
-    RETAINED = "Retained"
     DRIFT_CORRECTED = "DriftCorrected"
     NO_DRIFT = "NoDrift"
+
+    # The end of a chain.
+    RETAINED = "Retained"
+    UNINSTALLING = "Uninstalling"
+    UNINSTALL_OVERDUE = "UninstallOverdue"
+    STAGE_REMOVED = "StageRemoved"
+    UNINSTALLED = "Uninstalled"
 
     # Input that a person must correct.
     SPEC_INVALID = "SpecInvalid"
@@ -162,12 +169,6 @@ REASONS = {
     Reason.NOT_STARTED: _info("An earlier stage is not finished yet.", warning=False),
     Reason.NOT_MEASURED: _info("This release does not measure it.", warning=False),
     Reason.DISABLED: _info("The part is switched off in spec.", warning=False),
-    Reason.RETAINED: _info(
-        "The CNIChain was deleted with `deletionPolicy: Retain`: Cilium, Hubble and the chain on every node keep "
-        "running and are no longer looked after.",
-        "Apply a CNIChain again to take them back into care.",
-        warning=False,
-    ),
     Reason.DRIFT_CORRECTED: _info(
         "An object or field that the operator owns was changed or deleted by someone else and was put back.",
         "Make the change in the CNIChain instead, or find who makes it; the event names the object.",
@@ -286,5 +287,9 @@ REASONS = {
         "The operator met an error that it has no name for. It tries again.",
         "Please report it with the operator's log.",
     ),
-    **{Reason(code): about for code, about in (CATALOGUE_REASONS | NODE_REASONS | PREFLIGHT_REASONS).items()},
+    **{
+        Reason(code): about
+        for part in (CATALOGUE_REASONS, NODE_REASONS, PREFLIGHT_REASONS, TEARDOWN_REASONS)
+        for code, about in part.items()
+    },
 }

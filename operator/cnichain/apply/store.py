@@ -45,6 +45,15 @@ class InventoryStore:
                 f"ConfigMap {self.namespace}/{self.name}: {error}. Nothing is applied or pruned until it is right.",
             ) from error
 
+    async def delete_all(self) -> None:
+        """Delete every ConfigMap that is kept about this CNIChain, the inventory last."""
+        kept, _ = await self.client.list(
+            CONFIG_MAPS, namespace=self.namespace, labels=f"{OWNER_LABEL}={self.chain}", metadata_only=True
+        )
+        names = sorted((item["metadata"]["name"] for item in kept), key=lambda name: (name == self.name, name))
+        for name in names:
+            await self.client.delete(CONFIG_MAPS, name, self.namespace)
+
     async def write(self, inventory: Inventory) -> None:
         """Replace the inventory."""
         body = {

@@ -1,7 +1,8 @@
-"""Kopf's part: it watches CNIChains, holds the finalizer, and starts and stops the loop. Nothing else is done here.
+"""Kopf's part: it watches CNIChains and wakes their loops. Nothing else is done here.
 
-One daemon per CNIChain and no other handler that acts: a create or update handler would block its object's queue for as
-long as it runs, and would store its progress in annotations and status (measured: docs/architecture.md).
+No handler that acts, and no daemon: a create or update handler would block its object's queue for as long as it runs,
+and would store its progress in annotations and status; and Kopf starts no daemon for an object that is being deleted
+when the operator starts, but takes its finalizer off (both measured: docs/architecture.md).
 """
 
 import asyncio
@@ -11,23 +12,19 @@ from typing import Any, Self
 
 import kopf
 
-from cnichain.api.names import FINALIZER, GROUP, PLURAL_CHAINS, VERSION
-from cnichain.api.reasons import Reason
-from cnichain.controller.keeper import Keeper, Wakeups
+from cnichain.api.names import GROUP, PLURAL_CHAINS, VERSION
+from cnichain.controller.keeper import Keeper
 from cnichain.kube.client import backoff
 from cnichain.kube.credentials import Credentials
 from cnichain.reconcile.cluster import Cluster
-from cnichain.reconcile.events import Recorder
 
 
 class Context:
     """What handlers need; Kopf hands it to them as `memo`."""
 
-    def __init__(self, keeper: Keeper, wakeups: Wakeups, cluster: Cluster, recorder: Recorder) -> None:
+    def __init__(self, keeper: Keeper, cluster: Cluster) -> None:
         self.keeper = keeper
-        self.wakeups = wakeups
         self.cluster = cluster
-        self.recorder = recorder
         self.seen: dict[str, object] = {}
 
     def __copy__(self) -> Self:
@@ -47,38 +44,38 @@ def build_registry(credentials: Credentials) -> kopf.OperatorRegistry:
     async def loop_is_alive(memo: Context, **_: Any) -> str:
         if memo.keeper.stuck:
             raise kopf.PermanentError("a pass has been running for longer than any pass can")
+        if broken := memo.keeper.broken:
+            raise kopf.PermanentError(f"the loop of CNIChain {broken} has ended")
         if broken := memo.cluster.broken():
             raise kopf.PermanentError(f"the watch of {broken} has ended")
         return "ok"
 
     @kopf.on.cleanup(registry=registry)
-    async def stop_watches(memo: Context, **_: Any) -> None:
+    async def stop(memo: Context, **_: Any) -> None:
         # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them.
+        await memo.keeper.stop()
         await memo.cluster.stop()
 
     @kopf.on.event(GROUP, VERSION, PLURAL_CHAINS, registry=registry)
-    async def wake(body: kopf.Body, memo: Context, **_: Any) -> None:
+    async def wake(body: kopf.Body, memo: Context, **event: Any) -> None:
         metadata = body["metadata"]
+        if event["type"] == "DELETED":
+            memo.seen.pop(metadata["uid"], None)
+            memo.keeper.wake(metadata["name"])
+            return
         now = (metadata.get("generation"), dict(metadata.get("annotations") or {}), metadata.get("deletionTimestamp"))
         if memo.seen.get(metadata["uid"]) != now:
             memo.seen[metadata["uid"]] = now
-            memo.wakeups.spec_changed(metadata["name"])
-
-    @kopf.daemon(GROUP, VERSION, PLURAL_CHAINS, registry=registry, cancellation_polling=1.0)
-    async def keep(name: str, uid: str, body: kopf.Body, stopped: kopf.DaemonStopped, memo: Context, **_: Any) -> None:
-        await memo.keeper.keep(name, stopped)
-        deleted = stopped.reason is not None and kopf.DaemonStoppingReason.RESOURCE_DELETED in stopped.reason
-        if deleted and body.get("status", {}).get("inventory", {}).get("objects"):
-            said = "Deleted with deletionPolicy Retain: Cilium, Hubble and the chain on every node keep running."
-            await memo.recorder.event(name, uid, Reason.RETAINED, said)
+            memo.keeper.wake(metadata["name"])
 
     return registry
 
 
 def build_settings() -> kopf.OperatorSettings:
-    """Kopf under our own names, writing nothing but the finalizer, and not giving up on an API server that is away."""
+    """Kopf under our own names, writing nothing, and not giving up on an API server that is away."""
     settings = kopf.OperatorSettings()
-    settings.persistence.finalizer = FINALIZER
+    # Never ours: Kopf takes its own finalizer off every object that no handler of its needs it for.
+    settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     settings.posting.enabled = False

@@ -5,29 +5,21 @@ import logging
 import random
 import time
 from collections.abc import Awaitable
-from typing import Protocol
 
 from cnichain.kube.client import backoff
 from cnichain.kube.errors import ApiError
-from cnichain.reconcile.loop import Outcome, Reconciler
+from cnichain.reconcile.loop import Reconciler
+from cnichain.reconcile.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
 BETWEEN_PASSES_SECONDS = 0.5
 """The first wake-up is acted on at once; those that follow within this time are taken together."""
 FAILURE_CAP_SECONDS = 60.0
+STOP_SECONDS = 20.0
+"""For passes under way when the operator is told to stop; its pod is given 30."""
 STUCK_SECONDS = 600.0
 """A pass that takes longer than this is stuck: every request in it has a timeout of its own."""
-
-
-class Stopped(Protocol):
-    """Kopf's flag that tells a daemon to end."""
-
-    def __bool__(self) -> bool: ...
-
-    def wait(self, timeout: float | None = None) -> Awaitable[object]:
-        """Wait until the flag is set, or the timeout is over."""
-        ...
 
 
 class Wakeups:
@@ -41,6 +33,11 @@ class Wakeups:
         """(something in the cluster has changed, the CNIChain itself has changed) for the loop of one CNIChain."""
         return self._cluster.setdefault(name, asyncio.Event()), self._spec.setdefault(name, asyncio.Event())
 
+    def forget(self, name: str) -> None:
+        """Nobody waits for this name any more."""
+        self._cluster.pop(name, None)
+        self._spec.pop(name, None)
+
     def cluster_changed(self) -> None:
         """Wake all loops. A loop that has just failed finishes its backoff first."""
         for event in self._cluster.values():
@@ -52,47 +49,79 @@ class Wakeups:
 
 
 class Keeper:
-    """Keeps CNIChains as their specs ask for, each until told to stop."""
+    """Keeps CNIChains as their specs ask for: one loop for each name, from the first event about it until it is gone.
+
+    Loops of our own, not Kopf's daemons: Kopf starts none for an object that is being deleted when the operator starts.
+    """
 
     def __init__(self, reconciler: Reconciler, wakeups: Wakeups, resync_seconds: float) -> None:
         self._reconciler = reconciler
         self._resync_seconds = resync_seconds
         self._wakeups = wakeups
-        self._busy_since: float | None = None
+        self._busy_since: dict[str, float] = {}
+        self._loops: dict[str, asyncio.Task[None]] = {}
+        self._stopped = asyncio.Event()
 
     @property
     def stuck(self) -> bool:
         """True when a pass has been running for longer than any pass can."""
-        return self._busy_since is not None and time.monotonic() - self._busy_since > STUCK_SECONDS
+        return any(time.monotonic() - since > STUCK_SECONDS for since in self._busy_since.values())
 
-    async def keep(self, name: str, stopped: Stopped) -> None:
-        """Pass after pass. Ends only when it is told to: a task that ended by itself would never come back."""
+    @property
+    def broken(self) -> str:
+        """The name of a CNIChain whose loop has ended by an error, which none ever should; empty when all is well."""
+        return next((name for name, loop in self._loops.items() if loop.done()), "")
+
+    def wake(self, name: str) -> None:
+        """Something has happened to a CNIChain: its loop makes a pass, and is started when there is none."""
+        self._wakeups.spec_changed(name)
+        if name not in self._loops and not self._stopped.is_set():
+            self._loops[name] = asyncio.create_task(self._keep(name), name=f"keep {name}")
+
+    async def stop(self) -> None:
+        """End all loops: a pass that has begun is finished when it can be in time, and cancelled otherwise."""
+        self._stopped.set()
+        loops = list(self._loops.values())
+        if not loops:
+            return
+        _, late = await asyncio.wait(loops, timeout=STOP_SECONDS)
+        for loop in late:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+    async def _keep(self, name: str) -> None:
+        """Pass after pass, until told to stop or the CNIChain is gone."""
         changed, spec_changed = self._wakeups.of(name)
         failures = 0
-        while not stopped:
+        while not self._stopped.is_set():
             changed.clear()
             spec_changed.clear()
             outcome = await self._pass(name)
+            if outcome.gone and not spec_changed.is_set():
+                # No await between this look and the end of the loop: an event that comes now starts a new one.
+                self._wakeups.forget(name)
+                del self._loops[name]
+                return
             failures = failures + 1 if outcome.failed else 0
             if outcome.failed:
                 # Not at each change in the cluster: what failed would be hammered by its own side effects.
                 pause = outcome.again or backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS)
-                await _first(pause, stopped.wait(), spec_changed.wait())
+                await _first(pause, self._stopped.wait(), spec_changed.wait())
                 continue
-            await _first(BETWEEN_PASSES_SECONDS, stopped.wait(), spec_changed.wait())
+            await _first(BETWEEN_PASSES_SECONDS, self._stopped.wait(), spec_changed.wait())
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many operators, not a secret
             pause = outcome.again or self._resync_seconds * jitter
-            await _first(pause, stopped.wait(), spec_changed.wait(), changed.wait())
+            await _first(pause, self._stopped.wait(), spec_changed.wait(), changed.wait())
 
     async def _pass(self, name: str) -> Outcome:
-        self._busy_since = time.monotonic()
+        self._busy_since[name] = time.monotonic()
         try:
             return await self._reconciler.run(name)
         except ApiError as error:
             logger.warning("the API server cannot take the status of CNIChain %s: %s", name, error)
             return Outcome(ready=False, failed=True)
         finally:
-            self._busy_since = None
+            del self._busy_since[name]
 
 
 async def _first(seconds: float, *waits: Awaitable[object]) -> None:

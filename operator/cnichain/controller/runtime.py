@@ -11,7 +11,6 @@ from cnichain.controller.keeper import Keeper, Wakeups
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import load_credentials
 from cnichain.reconcile.cluster import Cluster
-from cnichain.reconcile.events import Recorder
 from cnichain.reconcile.loop import Reconciler
 from cnichain.reconcile.settings import Settings
 
@@ -35,7 +34,7 @@ async def run_operator(settings: Settings, *, kubeconfig: Path | None, health_po
             await kopf.operator(
                 registry=build_registry(credentials),
                 settings=build_settings(),
-                memo=Context(keeper, wakeups, cluster, Recorder(client, settings.instance)),
+                memo=Context(keeper, cluster),
                 clusterwide=True,
                 standalone=True,
                 liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz" if health_port else None,

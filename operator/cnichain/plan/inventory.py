@@ -16,6 +16,9 @@ from cnichain.api.names import FIELD_MANAGER
 from cnichain.api.objects import ObjectKey
 from cnichain.render.manifests import canonical_digest
 
+KEPT_KINDS = frozenset({"CustomResourceDefinition", "Namespace"})
+"""Never deleted by the operator: everything of users in one would go with it."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -72,12 +75,12 @@ def leftovers(inventory: Inventory, desired: Iterable[ObjectKey]) -> list[Object
     CRDs and namespaces are never among them: deleting one deletes everything of users in it.
     """
     wanted = set(desired)
-    kept_kinds = {"CustomResourceDefinition", "Namespace"}
-    gone = [key for key in inventory if key not in wanted and key.kind not in kept_kinds]
-    return sorted(gone, key=lambda key: (_prune_rank(key.kind), key))
+    gone = [key for key in inventory if key not in wanted and key.kind not in KEPT_KINDS]
+    return sorted(gone, key=lambda key: (removal_rank(key.kind), key))
 
 
-def _prune_rank(kind: str) -> int:
+def removal_rank(kind: str) -> int:
+    """Order of kinds in a removal: workloads, then what they read, then what they are allowed."""
     if kind in {"DaemonSet", "Deployment", "Job"}:
         return 0
     if kind in {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,13 +172,13 @@ def is_of_earlier_node(record: ChainNodeRecord | None, body: Mapping[str, Any]) 
     return record is not None and record.node_uid not in ("", _owner_uid(body))
 
 
-def untaint_patch(node: NodeRecord) -> list[dict[str, Any]] | None:
-    """A JSON patch that takes the startup taint off a node; None when it does not carry it.
+def untaint_patch(node: NodeRecord, keys: Collection[str] = (STARTUP_TAINT,)) -> list[dict[str, Any]] | None:
+    """A JSON patch that takes taints with these keys off a node; None when it carries none of them.
 
     It first tests that the taints are as they were seen, so that no taint of anyone else is ever lost (the way of
     Istio's untaint controller).
     """
-    rest = [dict(taint) for taint in node.taints if taint.get("key") != STARTUP_TAINT]
+    rest = [dict(taint) for taint in node.taints if taint.get("key") not in keys]
     if len(rest) == len(node.taints):
         return None
     seen = [dict(taint) for taint in node.taints]

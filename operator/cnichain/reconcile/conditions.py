@@ -49,6 +49,15 @@ class StageReport:
     waiting_for: str = ""
 
 
+@dataclass(frozen=True)
+class Removal:
+    """How far an uninstallation is. nodes: how many nodes are back at the primary alone, in words."""
+
+    reason: Reason
+    message: str
+    nodes: str
+
+
 @dataclass
 class Report:
     """What a pass saw and did, filled in as it goes.
@@ -72,6 +81,7 @@ class Report:
     error_in: Type = Type.PREFLIGHT_PASSED
     overdue: bool = False
     suspended: bool = False
+    removal: Removal | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ class _Verdict:
 def conditions(report: Report, previous: Iterable[Condition], now: str) -> list[Condition]:
     """All conditions. What a pass did not get to is carried over: it is still the newest word on it."""
     before = {item.type: item for item in previous}
-    verdicts = _parts(report)
+    verdicts = _parts(report) if report.removal is None else _removed_parts(report.removal)
     for kind in (*NEEDED, Type.CATALOGUE_VALID):
         if kind not in verdicts and kind.value not in before:
             verdicts[kind] = _Verdict("Unknown", Reason.NOT_STARTED, "An earlier step is not finished yet.")
@@ -165,6 +175,18 @@ def _catalogue(found: InForce) -> _Verdict:
     return _Verdict("True", Reason.CATALOGUE_VALID, f"In force: {found.origin}. {counts}.")
 
 
+def _removed_parts(removal: Removal) -> dict[Type, _Verdict]:
+    """Verdicts on the parts while they are taken away."""
+    gone = _Verdict("False", Reason.UNINSTALLING, "Is being uninstalled.")
+    return {
+        Type.CILIUM_READY: gone,
+        Type.HUBBLE_READY: gone,
+        Type.CHAIN_READY: _Verdict("False", Reason.UNINSTALLING, removal.nodes),
+        Type.PODS_MANAGED: _Verdict("Unknown", Reason.UNINSTALLING, "Is being uninstalled."),
+        Type.DRIFTED: _Verdict("False", Reason.UNINSTALLING, "Drift is not looked for any more."),
+    }
+
+
 def _stages(report: Report, stages: tuple[Stage, ...], well: str) -> _Verdict | None:
     reports = [report.stages[stage] for stage in stages if stage in report.stages]
     for stage in reports:
@@ -195,6 +217,15 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
             Type.ROLLING_OUT: _Verdict("False", error.reason, "Held by the error that Ready names."),
         }
     fine = _Verdict("False", Reason.RECONCILING, "Nothing stands in the way.")
+    if report.removal is not None:
+        removal = report.removal
+        held = removal.reason is Reason.SUSPENDED
+        return {
+            Type.READY: _Verdict("False", removal.reason, removal.message),
+            Type.STALLED: fine,
+            Type.RECONCILING: _Verdict("False" if held else "True", removal.reason, removal.message),
+            Type.ROLLING_OUT: _Verdict("False", Reason.UNINSTALLING, "Is being uninstalled."),
+        }
     missing = [verdicts[kind] for kind in NEEDED if kind in verdicts and verdicts[kind].status != "True"]
     if report.suspended:
         said = "spec.suspend is true: nothing is changed."

@@ -36,13 +36,16 @@ from cnichain.plan.inventory import Inventory, digest
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.events import Recorder
+from cnichain.reconcile.finalizer import hold
 from cnichain.reconcile.history import Content, begun, deployed, failed
 from cnichain.reconcile.look import Looker, Picture
 from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
+from cnichain.reconcile.outcome import Outcome
 from cnichain.reconcile.settings import Settings
 from cnichain.reconcile.stages import Event, StageRun
 from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
+from cnichain.reconcile.teardown import Teardown
 from cnichain.reconcile.waiting import is_overdue, noted
 
 logger = logging.getLogger(__name__)
@@ -57,18 +60,6 @@ TURNED_OFF = (
     "transparent mode of the DNS proxy",
 )
 """What Cilium turns off by itself in a chain (its chart's templates/cilium-configmap.yaml, for every chaining mode)."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """ready: everything is as spec asks for. again: seconds until the next look at the latest, None for the resync.
-
-    failed: the pass met an error, so that the caller backs off.
-    """
-
-    ready: bool
-    again: float | None = None
-    failed: bool = False
 
 
 @dataclass
@@ -100,6 +91,7 @@ class Reconciler:
         self._cluster = cluster
         self._looker = Looker(client, cluster, catalogue, settings)
         self._recorder = Recorder(client, settings.instance)
+        self._teardown = Teardown(client, cluster, self._recorder, settings.namespace)
         self._drift = ""
         self._away_since: float | None = None
         self._node_news = NodeNews()
@@ -115,7 +107,9 @@ class Reconciler:
     async def _run(self, name: str) -> Outcome:
         chain = await self._client.get(CHAINS, name)
         if chain is None:
-            return Outcome(ready=False)
+            return Outcome(ready=False, gone=True)
+        if chain["metadata"].get("deletionTimestamp"):
+            return await self._teardown.run(chain)
         current = chain.get("status") or {}
         report = Report(generation=chain["metadata"]["generation"], drift=self._drift)
         writer = StatusWriter(self._client, name, current)
@@ -160,6 +154,7 @@ class Reconciler:
         picture = await self._looker.look(spec, owner, this.status.versions or VersionsStatus(), this.report)
         this.events.extend(self._node_news.news(picture.nodes.reports))
         _describe(this, picture)
+        await hold(self._client, this.chain)
         if spec.suspend:
             this.report.suspended = True
             await freeze(self._client, picture.nodes, picture.wanted_node, owner)

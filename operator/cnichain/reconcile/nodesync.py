@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import Desired, NodeSpec
@@ -83,16 +84,23 @@ async def open_nodes(client: KubeClient, view: NodeView, spec: CNIChainSpec) -> 
         patch = untaint_patch(node) if spec.nodes.startup_taint else None
         if patch is None or report is None or report.node_uid != node.uid or not report.verified:
             continue
-        try:
-            await client.json_patch(NODES, name, patch)
-        except ApiError as error:
-            if error.status in {404, 409, 422}:
-                logger.info("node %s has changed meanwhile; its startup taint waits for the next pass", name)
-                continue
-            raise error.as_chain_error(f"take the startup taint off node {name}") from error
+        if not await untaint(client, name, patch):
+            continue
         logger.info("node %s is open for pods: its chain is verified", name)
         opened.append(name)
     return opened
+
+
+async def untaint(client: KubeClient, name: str, patch: Sequence[Mapping[str, Any]]) -> bool:
+    """Apply a patch of `untaint_patch`; False when the node has changed meanwhile, so that a later pass has to."""
+    try:
+        await client.json_patch(NODES, name, patch)
+    except ApiError as error:
+        if error.status in {404, 409, 422}:
+            logger.info("node %s has changed meanwhile; its taints wait for the next pass", name)
+            return False
+        raise error.as_chain_error(f"take a taint off node {name}") from error
+    return True
 
 
 async def freeze(client: KubeClient, view: NodeView, wanted: NodeSpec, owner: str) -> None:
@@ -108,14 +116,18 @@ async def _sync(
     wanted: NodeSpec,
     owner: str,
 ) -> None:
-    bodies = [chain_node(node, wanted, owner) for node in nodes.values()]
+    await tell(client, [chain_node(node, wanted, owner) for node in nodes.values()], reports)
+
+
+async def tell(client: KubeClient, bodies: Iterable[Mapping[str, Any]], reports: Mapping[str, ChainNodeRecord]) -> None:
+    """Apply the CNIChainNodes that differ from what is there. Raises ChainError."""
     # What an earlier node of the same name has left is not taken over: its status would count for this node. Garbage
     # collection removes it, since its owner is gone, and the next pass makes the new one.
     fresh = [body for body in bodies if not is_of_earlier_node(reports.get(body["metadata"]["name"]), body)]
     stale = [body for body in fresh if not is_current(reports.get(body["metadata"]["name"]), body)]
     limit = asyncio.Semaphore(CONCURRENT_WRITES)
 
-    async def write(body: dict[str, object]) -> None:
+    async def write(body: Mapping[str, Any]) -> None:
         async with limit:
             await client.apply(CHAIN_NODES, body)
 

@@ -1,6 +1,6 @@
 """What spec may ask for and this release does not do: refused by name, never silently left out. Pure."""
 
-from cnichain.api.chain import CNIChainSpec, DeletionPolicy, ExportProfile, PolicyEngine, UnmanagedAction
+from cnichain.api.chain import CNIChainSpec, ExportProfile, PolicyEngine, UnmanagedAction
 from cnichain.api.errors import ChainError
 from cnichain.api.primaries import PrimaryPlugin
 from cnichain.api.reasons import Reason
@@ -16,7 +16,6 @@ def check_available(spec: CNIChainSpec) -> None:
             spec.unmanaged_pods.action is not UnmanagedAction.REPORT,
             f"spec.unmanagedPods.action={spec.unmanaged_pods.action.value}",
         ),
-        (spec.deletion_policy is not DeletionPolicy.RETAIN, f"spec.deletionPolicy={spec.deletion_policy.value}"),
         (
             spec.hubble.export.profile is not ExportProfile.OFF,
             f"spec.hubble.export.profile={spec.hubble.export.profile.value}",
