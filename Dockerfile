@@ -24,6 +24,10 @@ FROM ${PYTHON_IMAGE}
 COPY --from=helm /helm /usr/local/bin/helm
 COPY --from=build /opt/cnichain /opt/cnichain
 ENV PATH=/opt/cnichain/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# Pods have a read-only root file system, and official images bring the standard library without compiled files: each
+# start of the agent would take 0.3 s longer and keep 5 MB more. pip has compiled what it installed.
+RUN python3 -m compileall -q -x '/(test|tests|idlelib|lib2to3|ensurepip|site-packages|dist-packages)/' \
+    "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 # The agent runs as root (it writes /etc/cni/net.d); its DaemonSet says so. The operator needs no user of its own.
 USER 65532:65532
 ENTRYPOINT ["cnichain"]

@@ -45,6 +45,8 @@ def test_yaml_is_read_too_and_the_server_can_be_overridden(tmp_path: Path) -> No
     [
         ({}, {"exec": {"command": "aws"}}, "'exec'"),
         ({}, {"username": "admin", "password": "x"}, "'username'"),
+        ({}, {"token": "two\nlines"}, "line end"),
+        ({}, {"token": "t\u00f6ken"}, "not ASCII"),
         ({"insecure-skip-tls-verify": True}, {}, "certificate-authority"),
         ({"server": "https://x", "certificate-authority": "/nonexistent"}, {}, "certificate-authority cannot be read"),
         ({"server": "https://x", "certificate-authority-data": "!"}, {}, "certificate-authority cannot be read"),
@@ -65,8 +67,23 @@ def test_outside_of_a_pod_the_kubeconfig_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "server", ["ftp://x", "10.0.0.1:6443", "http://10.0.0.1:8080", "", "https://x:port", "https://10.0.0.1"]
+    "server",
+    [
+        "ftp://x",
+        "10.0.0.1:6443",
+        "http://10.0.0.1:8080",
+        "",
+        "https://x:port",
+        "https://10.0.0.1",
+        "http://localhost/\u00e4",
+        "http://localhost/a b",
+    ],
 )
 def test_a_server_that_is_none_is_refused(server: str) -> None:
     with pytest.raises(ApiConfigError):
         ApiClient(Access(server, lambda: None, None), "node-1")
+
+
+def test_a_server_name_that_no_certificate_has_is_refused() -> None:
+    with pytest.raises(ApiConfigError, match="tls-server-name"):
+        ApiClient(Access("http://localhost:1", lambda: None, None, server_name="m\u00fcller"), "node-1")

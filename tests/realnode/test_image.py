@@ -77,3 +77,15 @@ def test_operator_and_agent_start_from_the_image(image_on_node: None, node: Real
     node.pods.start("helm", image=_image_name(), command=["helm", "version", "--short"])
     for name in ("agent-help", "operator-help", "helm"):
         assert node.pods.wait_exit(name) == 0, f"{name} failed: {node.pods.log(name)}"
+
+
+def test_all_that_the_agent_imports_is_compiled_in_the_image(image_on_node: None, node: RealNode) -> None:
+    """Its root file system is read-only: what is not compiled there is compiled at each start, and keeps the memory."""
+    code = (
+        "import os, sys; import cnichain.node.main, cnichain.node.cri; "
+        "specs = [getattr(module, '__spec__', None) for module in sys.modules.values()]; "
+        "cached = [spec.cached for spec in specs if spec and spec.cached]; "
+        "sys.exit(', '.join(path for path in cached if not os.path.exists(path)) or 0)"
+    )
+    node.pods.start("compiled", image=_image_name(), command=["python3", "-c", code])
+    assert node.pods.wait_exit("compiled") == 0, f"not compiled: {node.pods.log('compiled')}"

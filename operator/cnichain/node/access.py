@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnichain.node.api_client import Access, ApiConfigError
+from cnichain.node.http1 import is_plain
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -78,6 +79,8 @@ def _token(user: dict[str, Any], path: Path) -> Callable[[], str | None]:
     if user.get("tokenFile"):
         return _token_file(path.parent / str(user["tokenFile"]))
     token = str(user["token"]) if user.get("token") else None
+    if token and not is_plain(token):
+        raise ApiConfigError(f"{path}: the token has a line end or a character that is not ASCII")
     return lambda: token
 
 

@@ -4,22 +4,23 @@ The standard library alone: the full client would triple the memory of an agent 
 has a timeout, and the kernel's keepalive finds a server that is gone within about half a minute.
 """
 
-import http.client
 import json
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from cnichain.api.names import AGENT_FIELD_MANAGER, API_VERSION, GROUP, KIND_NODE, PLURAL_NODES, VERSION
+from cnichain.node import http1
 
 REQUEST_TIMEOUT = 10.0
 """Seconds for a request other than a watch."""
-_MAX_LINE = 4 << 20
+_MAX_ANSWER = 4 << 20
+"""Bytes of an answer, or of one event of a watch; one object has some thousand."""
 _COLLECTION = f"/apis/{GROUP}/{VERSION}/{PLURAL_NODES}"
 
 
@@ -77,6 +78,10 @@ class ApiClient:
             raise ApiConfigError(f"{access.server!a} is not a URL: {error}") from error
         if parts.scheme not in ("http", "https") or not parts.hostname or not parts.hostname.isascii():
             raise ApiConfigError(f"{access.server!a} is not the URL of an API server, such as https://10.0.0.1:6443")
+        if not http1.is_plain(parts.path) or " " in parts.path:
+            raise ApiConfigError(f"{access.server!a} has a path with characters that have to be percent-encoded")
+        if not http1.is_plain(access.server_name or ""):
+            raise ApiConfigError(f"{access.server_name!a} (tls-server-name) is not ASCII, as a certificate has names")
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
             raise ApiConfigError(f"{access.server} is plain http on another machine; use https")
         self._access, self._node = access, node
@@ -84,6 +89,8 @@ class ApiClient:
             raise ApiConfigError(f"{access.server} is https, but nothing is given to check its certificate against")
         self._host, self._port = parts.hostname, port or (443 if parts.scheme == "https" else 80)
         self._prefix = parts.path.rstrip("/")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self._authority = f"{host}:{self._port}"
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
 
@@ -110,7 +117,7 @@ class ApiClient:
         }
         path = f"{_COLLECTION}?{urlencode(query)}"
         with self._exchange("GET", path, None, {}, timeout=seconds + REQUEST_TIMEOUT) as response:
-            while line := response.readline(_MAX_LINE):
+            while line := response.readline(_MAX_ANSWER):
                 event = _json(line)
                 item = event.get("object") or {}
                 if event.get("type") == "ERROR":
@@ -147,35 +154,48 @@ class ApiClient:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         with self._exchange(method, path, body, headers or {}, timeout=REQUEST_TIMEOUT) as response:
-            return _json(response.read())
+            return _json(response.read(_MAX_ANSWER))
 
     @contextmanager
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> Iterator[http1.Response]:
         """One request on a connection of its own; an idle connection would be one more thing that can be dead."""
-        connection = _Connection(self._host, self._port, self._access.tls, self._access.server_name)
-        raw: socket.socket | None = None
-        try:
-            connection.connect()
-            raw = connection.sock
-            _keep_alive(raw)
-            raw.settimeout(timeout)
-            with self._lock:
-                self._open.add(raw)
-            connection.request(method, self._prefix + path, body=body, headers={**self._headers(), **headers})
-            response = connection.getresponse()
-            if response.status >= 300:
-                raise _error(response)
-            yield response
-        except (OSError, http.client.HTTPException) as error:
-            where = f"{self._host}:{self._port}"
-            raise ApiUnreachableError(f"{where} does not answer: {str(error) or type(error).__name__}") from error
-        finally:
-            if raw is not None:
+        target, fields = self._prefix + path, {**self._headers(), **headers}
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._connect())
+                stack.callback(self._forget, connection)
                 with self._lock:
-                    self._open.discard(raw)
-            connection.close()
+                    self._open.add(connection)
+                connection.settimeout(timeout)
+                http1.send(connection, method, target, self._authority, fields, body or b"")
+                response = http1.Response(connection)
+                stack.callback(response.close)
+                if response.status >= 300:
+                    raise _error(response)
+                yield response
+            except (OSError, http1.HTTPError) as error:
+                where = f"{self._host}:{self._port}"
+                raise ApiUnreachableError(f"{where} does not answer: {str(error) or type(error).__name__}") from error
+
+    def _connect(self) -> socket.socket:
+        """With or without TLS. Names are given as bytes, since a str loads the IDNA tables, a megabyte."""
+        address = (self._host.encode("ascii"), self._port)
+        plain = socket.create_connection(address, REQUEST_TIMEOUT)  # type: ignore[arg-type]  # bytes work too
+        try:
+            _keep_alive(plain)
+            if self._access.tls is None:
+                return plain
+            name = (self._access.server_name or self._host).encode("ascii")
+            return self._access.tls.wrap_socket(plain, server_hostname=name)
+        except BaseException:
+            plain.close()
+            raise
+
+    def _forget(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(connection)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": AGENT_FIELD_MANAGER}
@@ -183,21 +203,13 @@ class ApiClient:
             token = self._access.token() if self._access.tls else None
         except OSError as error:
             raise ApiUnreachableError(f"the bearer token cannot be read: {error}") from error
-        return {**headers, "Authorization": f"Bearer {token}"} if token else headers
-
-
-class _Connection(http.client.HTTPConnection):
-    """A connection with or without TLS; names are given as bytes, since a str loads the IDNA tables, a megabyte."""
-
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, server_name: str | None) -> None:
-        super().__init__(host, port, timeout=REQUEST_TIMEOUT)
-        self._tls, self._server_name = tls, (server_name or host).encode("ascii")
-
-    def connect(self) -> None:
-        address = (self.host.encode("ascii"), self.port)
-        self.sock = socket.create_connection(address, REQUEST_TIMEOUT)  # type: ignore[arg-type]  # bytes work too
-        if self._tls is not None:
-            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server_name)
+        if not token:
+            return headers
+        if not http1.is_plain(token):
+            raise ApiUnreachableError(
+                "the bearer token has a line end or a character that is not ASCII: it is not sent"
+            )
+        return {**headers, "Authorization": f"Bearer {token}"}
 
 
 def _keep_alive(connection: socket.socket) -> None:
@@ -207,13 +219,13 @@ def _keep_alive(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
-def _error(response: http.client.HTTPResponse) -> ApiError:
-    text = response.read(_MAX_LINE)
+def _error(response: http1.Response) -> ApiError:
+    text = response.read(_MAX_ANSWER)
     try:
         message = str(json.loads(text).get("message"))
     except (ValueError, AttributeError):
         message = text[:200].decode("utf-8", "replace") or response.reason
-    after = response.headers.get("Retry-After", "")
+    after = response.headers.get("retry-after", "")
     return ApiError(response.status, message, float(after) if after.isdigit() else 0.0)
 
 

@@ -5,7 +5,7 @@ Rules: the CNI specification (section 1), libcni's loader and Cilium's own reade
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from cnichain.node.pluginconf import kind_of, wrong_member
@@ -83,7 +83,13 @@ def parse(content: bytes) -> Conflist:
     A single-plugin file (no `plugins`, but a `type`) becomes a list in the way Cilium makes one of it, so that a chain
     derived from it has Cilium's bytes. Two `plugins` keys are refused: the runtime reads the last one and Cilium's
     merge edits the first, so no chain made from such a file is what it seems.
+
+    The newest results are kept: one repair looks at the same few bytes seven times. So nobody may change a result.
     """
+    return _parse_kept(content) if len(content) <= _KEPT_SIZE else _parse(content)
+
+
+def _parse(content: bytes) -> Conflist:
     try:
         text = decode(content)
         value = loads(text)
@@ -96,6 +102,11 @@ def parse(content: bytes) -> Conflist:
         raise ConflistError(str(error)) from error
     except RecursionError as error:
         raise ConflistError("is nested too deeply") from error
+
+
+_parse_kept = lru_cache(maxsize=8)(_parse)
+_KEPT_SIZE = 32 * 1024
+"""Bytes; a larger file is rare, and not worth the memory."""
 
 
 def loads_as_runtime(name: str, conflist: Conflist) -> bool:

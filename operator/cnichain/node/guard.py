@@ -4,6 +4,7 @@ One thread, no network: an API, a runtime or a Cilium that is slow or away never
 everything anew, so a lost event costs at most one poll interval.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -115,6 +116,7 @@ class Guard:
                 self._pace.spend(time.monotonic())
                 decision = self._look()
                 self.progress = time.monotonic()
+                gc.collect()  # now, and not in the middle of the next repair
                 self._wait(decision)
         finally:
             self._alarm.close()

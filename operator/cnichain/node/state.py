@@ -205,4 +205,4 @@ def counted(memory: Memory, repair: LastRepair) -> Memory:
 
 
 def _encode(value: object) -> bytes:
-    return json.dumps(value, indent=1).encode()
+    return json.dumps(value).encode()

@@ -73,7 +73,7 @@ def elements(text: str, array: Span) -> Iterator[Span]:
 
 def canonical(value: Any) -> str:
     """One text for one value: equal texts mean equal JSON, and 1, 1.0 and true are three different things."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(value)
 
 
 def go_marshal(value: Any) -> str:
@@ -138,3 +138,4 @@ def _constant(text: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_float=_number, parse_int=_integer, parse_constant=_constant)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
