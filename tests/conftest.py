@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cnichain.dev.controlplane import ControlPlane
 
 ROOT = Path(__file__).resolve().parent.parent
 KUBECTL_SECONDS = 60
 NODES = 3
+
+# Speed is measured in benchmarks: a machine that is busy fails no test.
+settings.register_profile("cnichain", deadline=None)
+settings.load_profile("cnichain")
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -77,6 +77,17 @@ def _content(action: Action) -> bytes | None:
     return None if isinstance(action, Nudge) else action.content
 
 
+def outcome(action: Action) -> tuple[str, bool]:
+    """What was done, in words, and whether it put the chain right."""
+    if isinstance(action, Nudge):
+        return "The runtime was nudged", False
+    if isinstance(action, Remove):
+        return "The chained conflist was removed", False
+    if isinstance(action, SetAside):
+        return "A file that stood before the chained conflist was set aside", True
+    return ("The chain was repaired", True) if action.is_chain else ("The primary's conflist was restored", False)
+
+
 def failed(decision: Decision, error: files.NodeFileError) -> Decision:
     """The decision, whose action the error prevented, as it is to be reported."""
     if isinstance(error, files.ChangedMeanwhileError):

@@ -15,12 +15,12 @@ from pathlib import Path
 from cnichain.api.chainnode import LastRepair, NodeState, NodeStatus
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.node import files, movedaside
-from cnichain.node.act import Actor, failed
+from cnichain.node.act import Actor, failed, outcome
 from cnichain.node.alarm import UNWATCHED_POLL, Alarm
 from cnichain.node.brake import Brake
 from cnichain.node.cilium import CiliumWatcher
 from cnichain.node.decide import decide
-from cnichain.node.decision import Action, Decision, Nudge, Remove, SetAside, View, Write
+from cnichain.node.decision import Action, Decision, Nudge, SetAside, View, Write
 from cnichain.node.dropins import mark as drop_in_mark
 from cnichain.node.files import ChangedMeanwhileError
 from cnichain.node.folder import Folder, FolderFile, digest
@@ -217,24 +217,15 @@ class Guard:
     def _count(self, done: _Done, started: float, decision: Decision) -> None:
         milliseconds = round((time.monotonic() - started) * 1000)
         fields: dict[str, object] = {"cause": done.cause.value, "durationMilliseconds": milliseconds}
-        outcome = "The runtime was nudged"
-        if isinstance(done.action, Remove):
-            outcome = "The chained conflist was removed"
-        elif isinstance(done.action, SetAside):
-            outcome = "A file that stood before the chained conflist was set aside"
-            fields["file"] = ascii(done.action.name)
-            self._memory = counted(
-                self._memory, LastRepair(now_rfc3339(), done.cause.value, milliseconds, done.previous)
-            )
-        elif isinstance(done.action, Write) and not done.action.is_chain:
-            outcome = "The primary's conflist was restored"
-        elif isinstance(done.action, Write):
-            outcome = "The chain was repaired"
+        words, is_repair = outcome(done.action)
+        if is_repair:
             repair = LastRepair(now_rfc3339(), done.cause.value, milliseconds, done.previous)
             self._memory = counted(self._memory, repair)
+        if isinstance(done.action, SetAside):
+            fields["file"] = ascii(done.action.name)
         if done.previous:
             fields["previousDigest"] = done.previous
-        log.info(outcome, state=decision.state.value, detail=decision.message, **fields)
+        log.info(words, state=decision.state.value, detail=decision.message, **fields)
 
     def _settle(self, decision: Decision, seen: Seen, begun: float) -> None:
         """Remembers and reports what was found, unless it may be over in a moment."""
