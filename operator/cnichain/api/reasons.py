@@ -6,6 +6,7 @@ heal by itself; it alone may set the Stalled condition (kstatus: Stalled is for 
 
 from enum import StrEnum
 
+from cnichain.api.reasons_adoption import ADOPTION_REASONS
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_node import info as _info
@@ -108,6 +109,14 @@ class Reason(StrEnum):
     INVENTORY_UNREADABLE = "InventoryUnreadable"
     API_UNAVAILABLE = "ApiUnavailable"
     INTERNAL_ERROR = "InternalError"
+
+    # A Cilium that somebody else has installed.
+    ADOPTION_REQUIRED = "AdoptionRequired"
+    ADOPTION_NOT_CHAINED = "AdoptionNotChained"
+    ADOPTION_IMMUTABLE = "AdoptionImmutable"
+    ADOPTION_VERSION_UNKNOWN = "AdoptionVersionUnknown"
+    ADOPTED = "Adopted"
+    HELM_RELEASE_LEFT = "HelmReleaseLeft"
 
     # One node.
     CHAIN_VERIFIED = "ChainVerified"
@@ -263,9 +272,10 @@ REASONS = {
         "The operator lacks a permission.", "Give its ServiceAccount the permission that the message names."
     ),
     Reason.FOREIGN_OBJECT: _info(
-        "Objects that the operator is about to apply exist already and belong to another installation, so nothing was "
-        "written.",
-        "Remove the other installation, or hand its objects over with the owner label that the message names.",
+        "Objects that the operator is about to apply exist already and belong to something that `spec.adopt` does not "
+        "cover, so nothing was written.",
+        "Take Cilium out of the tool that the message names, without deleting it, and look again; or remove the other "
+        "installation.",
         terminal=True,
     ),
     Reason.KIND_NOT_SERVED: _info(
@@ -286,5 +296,8 @@ REASONS = {
         "The operator met an error that it has no name for. It tries again.",
         "Please report it with the operator's log.",
     ),
-    **{Reason(code): about for code, about in (CATALOGUE_REASONS | NODE_REASONS | PREFLIGHT_REASONS).items()},
+    **{
+        Reason(code): about
+        for code, about in (ADOPTION_REASONS | CATALOGUE_REASONS | NODE_REASONS | PREFLIGHT_REASONS).items()
+    },
 }
