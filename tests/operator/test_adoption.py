@@ -1,103 +1,74 @@
-"""A Cilium that helm, cilium-cli or kubectl has installed becomes, field by field, what a fresh installation is."""
+"""A Cilium of helm's is found, told of, taken over only when spec agrees, and told of again when it is done."""
 
-import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 import installers
 from harness import ROOT, WRITES, Harness
-from installers import CHAINED, Cilium, Install, clear, comparable, helm, objects
+from installers import CHAINED, Cilium, helm_client_side, objects
 
 pytestmark = pytest.mark.controlplane
 
 OLD, NEW = "1.17.3", "1.18.12"
-OURS = "--selector=cnichain.io/owner=default"
+BY_CERTGEN = CHAINED | {"hubble": CHAINED["hubble"] | {"tls": {"auto": {"method": "cronJob"}}}}
+"""The certificates of Hubble are made by a CronJob, which the operator has no use for."""
+OWN_WRITES = ("/cnichains", "/events", "/cnichainnodes")
 
 
-def spec(version: str, **more: Any) -> dict[str, Any]:
-    return {"cilium": {"version": version}, **more}
-
-
-@pytest.fixture(scope="module")
-def running(world: Harness) -> Iterator[Harness]:
-    """Operator, under its own account with the shipped roles, and agents for all tests of the module."""
-    world.kubectl("apply", "--server-side", f"--filename={ROOT / 'deploy/base/rbac.yaml'}")
-    with ExitStack() as stack:
-        stack.enter_context(world.operator(kubeconfig=str(installers.kubeconfig_of(world, "cnichain-operator"))))
-        stack.enter_context(world.agents())
-        yield world
-
-
-@pytest.fixture(scope="module")
-def fresh(running: Harness) -> dict[str, dict[str, Any]]:
-    """By version: the objects of an installation by the operator alone."""
-    found = {}
-    for version in (OLD, NEW):
-        running.apply_chain(spec(version))
-        running.wait_ready()
-        found[version] = {key: comparable(item) for key, item in objects(running, OURS).items()}
-        clear(running)
+def adoption(world: Harness) -> dict[str, Any]:
+    found: dict[str, Any] = world.get("cnichain", "default")["status"].get("adoption", {})
     return found
 
 
-@pytest.fixture
-def clean(running: Harness, fresh: dict[str, dict[str, Any]]) -> Iterator[Harness]:
-    """The cluster without any Cilium, before and after."""
-    yield running
-    clear(running)
+def managers(world: Harness, kind: str, name: str) -> set[str]:
+    item = world.get(kind, name, "--namespace=kube-system", "--show-managed-fields")
+    return {entry["manager"] for entry in item["metadata"]["managedFields"]}
 
 
-def adopt(world: Harness, version: str, **more: Any) -> None:
-    """Agree to the adoption and wait until it is done."""
-    world.apply_chain(spec(version, adopt=True, **more))
-    world.wait_ready()
-    status = world.get("cnichain", "default")["status"]["adoption"]
-    assert status["state"] == "Adopted", status
+def test_the_whole_way_with_the_shipped_roles(world: Harness) -> None:
+    world.kubectl("apply", "--server-side", f"--filename={ROOT / 'deploy/base/rbac.yaml'}")
+    account = str(installers.kubeconfig_of(world, "cnichain-operator"))
+    helm_client_side(world, Cilium(OLD, BY_CERTGEN), "--no-hooks")
+    with world.agents():
+        with world.operator(kubeconfig=account):
+            start = world.audit_length()
+            world.apply_chain({"cilium": {"version": NEW}})
+            said = world.wait_reason("Stalled", "AdoptionRequired")["message"]
+            for text in (f"helm (release kube-system/cilium) has installed Cilium {OLD}", "CronJob", "spec.adopt"):
+                assert text in said
+            assert adoption(world)["state"] == "Required"
+            writes = [item["requestURI"] for item in world.audited(start) if item["verb"] in WRITES]
+            assert [uri for uri in writes if not any(own in uri for own in OWN_WRITES)] == [], "not without consent"
+            world.apply_chain({"cilium": {"version": NEW}, "adopt": True})
+            world.wait("the first objects change hands", lambda: "cnichain" in managers(world, "sa", "cilium"), 60)
+        # The operator was stopped in the middle; another one finishes.
+        with world.operator(kubeconfig=account):
+            world.wait_ready()
+            world.wait("it is told of", lambda: "Adopted" in world.reasons_of_events(), 30)
+            assert "HelmReleaseLeft" in world.reasons_of_events()
+        done = adoption(world)
+        assert (done["state"], done["installer"], done["version"]) == ("Adopted", "helm", OLD)
+        assert done["release"] == "kube-system/cilium"
+        assert done["leftovers"] >= 4, "CronJob, ServiceAccount, Role and RoleBinding of certgen"
+        left = [key for key in objects(world) if "generate-certs" in key]
+        assert left == []
+        config = world.get("configmap", "cilium-config", "-n", "kube-system")
+        assert "enable-node-port" not in config["data"], "a key that 1.18 has no more"
+        assert "meta.helm.sh/release-name" not in config["metadata"].get("annotations", {})
+        assert managers(world, "configmap", "cilium-config") == {"cnichain"}
+        lines = [item for item in world.audited() if item["responseStatus"]["code"] == 403]
+        denied = {f"{item['verb']} {item['requestURI']}" for item in lines}
+        assert {uri for uri in denied if "networking.k8s.io" not in uri} == set(), "the shipped roles are enough"
+        world.delete_chain()
 
 
-def assert_like_fresh(world: Harness, fresh: dict[str, Any]) -> None:
-    """Every object is as in a fresh installation, and nothing else of the old one is there."""
-    now = {key: comparable(item) for key, item in objects(world, OURS).items()}
-    assert sorted(now) == sorted(fresh), "the objects of a fresh installation and no others"
-    for key, item in now.items():
-        for part in sorted({*item, *fresh[key]}):
-            assert item.get(part) == fresh[key].get(part), f"{part} of {key} is not as in a fresh installation"
-    others = {key: item for key, item in objects(world).items() if key not in now}
-    left = [key for key, item in others.items() if "meta.helm.sh" in json.dumps(item["metadata"].get("annotations"))]
-    left += [key for key, item in others.items() if (item["metadata"].get("labels") or {}).get(PART_OF) == "cilium"]
-    assert left == [], "nothing may still say that it is of the old installation"
-
-
-PART_OF = "app.kubernetes.io/part-of"
-
-
-@pytest.mark.parametrize(
-    ("install", "installer", "version"),
-    [
-        (installers.helm_client_side, "helm", OLD),
-        (installers.helm_client_side, "helm", NEW),
-        (installers.helm_server_side, "helm", NEW),
-        (installers.cilium_cli, "cilium-cli", NEW),
-        (installers.kubectl_apply, "kubectl", NEW),
-        (installers.kubectl_apply_server_side, "kubectl", OLD),
-        (installers.kubectl_create, "kubectl", OLD),
-        (installers.kubectl_replace, "kubectl", NEW),
-    ],
-)
-def test_it_becomes_what_a_fresh_installation_is(
-    clean: Harness, fresh: dict[str, dict[str, Any]], install: Install, installer: str, version: str
-) -> None:
-    install(clean, Cilium(OLD))
-    ca = clean.get("secret", "cilium-ca", "-n", "kube-system")["data"]
-    clean.apply_chain(spec(version))
-    refused = clean.wait_reason("Stalled", "AdoptionRequired")
-    assert f"{installer}" in refused["message"]
-    assert f"Cilium {OLD}" in refused["message"]
-    adopt(clean, version)
-    assert_like_fresh(clean, fresh[version])
-    assert clean.get("secret", "cilium-ca", "-n", "kube-system")["data"] == ca, "agents must keep trusting each other"
-    status = clean.get("cnichain", "default")["status"]["adoption"]
-    assert (status["installer"], status["version"]) == (installer, OLD)
+def test_helms_record_can_be_deleted_as_the_event_says(world: Harness) -> None:
+    items = world.get("events", "--namespace=default")["items"]
+    (message,) = {item["message"] for item in items if item["reason"] == "HelmReleaseLeft"}
+    command = message.split("`")[1].removeprefix("kubectl ").split()
+    before = set(objects(world))
+    assert any("sh.helm.release.v1.cilium" in key for key in before)
+    world.kubectl(*command)
+    gone = before - set(objects(world))
+    assert gone == {"Secret kube-system/sh.helm.release.v1.cilium.v1"}

@@ -42,11 +42,11 @@ class Cilium:
 Install = Callable[[Harness, Cilium], None]
 
 
-def helm(world: Harness, *arguments: str, stdin: str | None = None, program: str = "") -> str:
-    """Standard output of helm against the test's API server. program: another name to run it under."""
+def helm(world: Harness, *arguments: str, stdin: str | None = None) -> str:
+    """Standard output of helm against the test's API server."""
     home = world.work / "helm-home"
     environment = {"PATH": os.defpath, "HOME": str(home), "KUBECONFIG": str(world.control_plane.kubeconfig)}
-    command = [program or str(world.control_plane.toolbox.path("helm")), *arguments]
+    command = [str(world.control_plane.toolbox.path("helm")), *arguments]
     done = subprocess.run(
         command, input=stdin, env=environment, capture_output=True, text=True, timeout=HELM_SECONDS, check=False
     )
@@ -54,14 +54,14 @@ def helm(world: Harness, *arguments: str, stdin: str | None = None, program: str
     return done.stdout
 
 
-def _helm_install(world: Harness, cilium: Cilium, *flags: str, program: str = "") -> None:
+def _helm_install(world: Harness, cilium: Cilium, *flags: str) -> None:
     arguments = ("install", "cilium", cilium.chart(world), "--namespace=kube-system", "--values=-", *flags)
-    helm(world, *arguments, stdin=json.dumps(cilium.values), program=program)
+    helm(world, *arguments, stdin=json.dumps(cilium.values))
 
 
-def helm_client_side(world: Harness, cilium: Cilium) -> None:
-    """As Helm 3 does, by the same library's other way."""
-    _helm_install(world, cilium, "--server-side=false")
+def helm_client_side(world: Harness, cilium: Cilium, *flags: str) -> None:
+    """As Helm 3 does: Helm 4 still has that way."""
+    _helm_install(world, cilium, "--server-side=false", *flags)
 
 
 def helm_server_side(world: Harness, cilium: Cilium) -> None:
@@ -70,19 +70,24 @@ def helm_server_side(world: Harness, cilium: Cilium) -> None:
 
 
 def cilium_cli(world: Harness, cilium: Cilium) -> None:
-    """As cilium-cli does: helm's library in a program named cilium. (The program itself cannot be built here.)"""
-    program = world.work / "bin" / "cilium"
-    program.parent.mkdir(exist_ok=True)
-    if not program.exists():
-        os.link(world.control_plane.toolbox.path("helm"), program)
-    _helm_install(world, cilium, "--server-side=false", program=str(program))
+    """As cilium-cli does: helm's library creates each object, under the name of the program. Emulated by kubectl, since
+    cilium-cli itself cannot be built here."""
+    documents = [one for one in yaml.safe_load_all(rendered(world, cilium)) if one]
+    for document in documents:
+        metadata = document["metadata"]
+        metadata["labels"] = (metadata.get("labels") or {}) | {"app.kubernetes.io/managed-by": "Helm"}
+        metadata["annotations"] = (metadata.get("annotations") or {}) | RELEASE
+    stdin = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+    world.kubectl("create", "--field-manager=cilium", "--filename=-", stdin=stdin)
 
 
-def rendered(world: Harness, cilium: Cilium, *, hooks: bool = False) -> str:
-    """What `helm template` writes."""
+RELEASE = {"meta.helm.sh/release-name": "cilium", "meta.helm.sh/release-namespace": "kube-system"}
+
+
+def rendered(world: Harness, cilium: Cilium) -> str:
+    """What `helm template` writes, without hooks."""
     arguments = ("template", "cilium", cilium.chart(world), "--namespace=kube-system", "--kube-version=1.36.1")
-    flags = () if hooks else ("--no-hooks",)
-    return helm(world, *arguments, "--values=-", *flags, stdin=json.dumps(cilium.values))
+    return helm(world, *arguments, "--values=-", "--no-hooks", stdin=json.dumps(cilium.values))
 
 
 def kubectl_apply(world: Harness, cilium: Cilium) -> None:
@@ -108,27 +113,25 @@ def kubectl_replace(world: Harness, cilium: Cilium) -> None:
 
 
 def untracked(world: Harness, cilium: Cilium) -> None:
-    """An installation whose managedFields somebody has emptied, as backup tools and old clients do."""
-    kubectl_create(world, cilium)
-    for document in yaml.safe_load_all(rendered(world, cilium)):
-        if document:
-            kind, metadata = document["kind"], document["metadata"]
-            where = [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
-            world.kubectl(
-                *("patch", kind, metadata["name"], *where, "--type=merge"),
-                '--patch={"metadata":{"managedFields":[{}],"annotations":{"kubectl.kubernetes.io/x":"y"}}}',
-            )
+    """`kubectl apply`, and somebody has emptied the managedFields since, as backup tools and old clients do."""
+    kubectl_apply(world, cilium)
+    world.kubectl(
+        *("patch", "--filename=-", "--type=merge", '--patch={"metadata":{"managedFields":[{}]}}'),
+        stdin=rendered(world, cilium),
+    )
 
 
 def clear(world: Harness) -> None:
     """Take every Cilium away again, whoever made it, and the CNIChain with it."""
     world.delete_chain()
+    if world.exists("namespace", "cilium-secrets"):
+        world.kubectl("delete", "namespace", "cilium-secrets", "--wait=false")
     for label in ("cnichain.io/owner", "app.kubernetes.io/part-of=cilium", "owner=helm"):
-        world.kubectl("delete", KINDS.removesuffix(",namespaces"), "-A", f"--selector={label}", "--timeout=60s")
-    for kind, names in LEFT.items():
-        world.kubectl("delete", kind, *names, "--namespace=kube-system", "--ignore-not-found", "--timeout=30s")
-    world.kubectl("delete", "namespace", "cilium-secrets", "--ignore-not-found", "--timeout=60s")
+        world.kubectl("delete", KINDS.removesuffix(",namespaces"), "-A", f"--selector={label}", "--wait=false")
+    left = [f"{kind}/{name}" for kind, names in LEFT.items() for name in names]
+    world.kubectl("delete", *left, "--namespace=kube-system", "--ignore-not-found", "--timeout=30s")
     world.kubectl("delete", "configmap", "cnichain-inventory-default", "-n", "cnichain-system", "--ignore-not-found")
+    world.kubectl("wait", "--for=delete", "namespace/cilium-secrets", "--timeout=60s")
 
 
 LEFT = {
@@ -146,7 +149,10 @@ def objects(world: Harness, *selector: str) -> dict[str, dict[str, Any]]:
     """Objects of the charts' kinds by "Kind namespace/name", as they are in the cluster, managedFields among them."""
     text = world.kubectl("get", KINDS, "-A", *selector, "--output=json", "--show-managed-fields")
     found: list[dict[str, Any]] = json.loads(text)["items"]
-    return {f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item for item in found}
+    keys = {
+        f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item for item in found
+    }
+    return {key: item for key, item in keys.items() if "cnichain-inventory" not in key}
 
 
 def comparable(item: Mapping[str, Any]) -> dict[str, Any]:

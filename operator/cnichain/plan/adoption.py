@@ -12,6 +12,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import CILIUM_NAMESPACE, OWNER_LABEL
 from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import Reason
+from cnichain.plan.fieldowners import is_untracked
 from cnichain.plan.immutable import immutable_differences
 from cnichain.plan.installation import (
     Installer,
@@ -157,10 +158,13 @@ UNLABELLED: Mapping[str, tuple[str, ...]] = {
 
 def _check_owners(survey: Survey) -> None:
     """Refuse what a controller would do again, what nobody is known for, and a Cilium in another namespace."""
+    known = any(map(installer_of, survey.found.values()))
     others = {
         key: owner_in_words(live)
         for key, live in survey.found.items()
-        if reconciler_of(live) or installer_of(live) is None
+        # An object of which nothing is known (a ServiceAccount without a label has no fields that anyone could own)
+        # goes with the others.
+        if reconciler_of(live) or (installer_of(live) is None and not (known and is_untracked(live)))
     }
     for key, live in survey.found.items():
         elsewhere = sorted(_namespaces(key, live) - {CILIUM_NAMESPACE})
