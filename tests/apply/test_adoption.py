@@ -29,7 +29,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, chart_dir: Path) -> Iterator[R
         world = Harness(control_plane, work, chart_dir)
         for path in ("crds", "deploy/base/namespace.yaml", "deploy/base/rbac.yaml"):
             world.kubectl("apply", "--server-side", f"--filename={ROOT / path}")
-        credentials = load_credentials(installers.kubeconfig_of(world, "cnichain-operator"))
+        credentials = load_credentials(world.kubeconfig_of("cnichain-operator"))
         yield Rig(world, credentials)
 
 

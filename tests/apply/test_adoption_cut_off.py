@@ -179,4 +179,6 @@ def test_a_pass_that_is_cut_off_at_any_write_is_finished_by_the_next(
                 return await run(direct, proxy)
 
     writes = asyncio.run(inside())
-    assert writes > 2 * len(OLD) + len(LEFT_OVER), "the pass must have been cut off before, between and after the rewrites"
+    assert writes > 2 * len(OLD) + len(LEFT_OVER), (
+        "the pass must have been cut off before, between and after the rewrites"
+    )

@@ -24,6 +24,8 @@ from cnichain.render.stages import Stage, by_stage
 from harness import Harness
 
 OWNER = "default"
+FIRST_MINOR = "1.17"
+"""The minor that is installed before, whose defaults an upgrade keeps."""
 
 
 @dataclass
@@ -83,7 +85,9 @@ class Rig:
             charts = ChartStore(self.world.work / "charts", self.world.chart_dir, "http://127.0.0.1:9/")
             helm = self.world.control_plane.toolbox.path("helm")
             release = load_catalogue().cilium_release(version)
-            self.rendered[key] = await render_cilium(spec, release, facts, charts=charts, helm=helm)
+            self.rendered[key] = await render_cilium(
+                spec, release, facts, charts=charts, helm=helm, first_minor=FIRST_MINOR
+            )
         return self.rendered[key]
 
 

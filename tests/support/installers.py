@@ -5,7 +5,6 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -178,13 +177,3 @@ def comparable(item: Mapping[str, Any]) -> dict[str, Any]:
         spec = {key: value for key, value in item["spec"].items() if key not in {"clusterIP", "clusterIPs"}}
         result["spec"] = spec
     return result
-
-
-def kubeconfig_of(world: Harness, account: str) -> Path:
-    """A kubeconfig with a token of a service account of the operator's namespace."""
-    token = world.kubectl("create", "token", account, "--namespace=cnichain-system", "--duration=1h").strip()
-    config = json.loads(world.control_plane.kubeconfig.read_text(encoding="utf-8"))
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    path = world.work / f"{account}.kubeconfig"
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return path
