@@ -74,7 +74,7 @@ def assert_refused(world: Harness, reason: Reason, said: str, start: int) -> Non
     writes = [item["requestURI"] for item in world.audited(start) if item["verb"] in WRITES]
     others = [uri for uri in writes if not any(own in uri for own in OWN_WRITES)]
     assert others == [], "nothing may be applied for a chain that is refused"
-    assert not world.exists("daemonset", "cilium", "-n", "kube-system")
+    assert not world.exists("deployment", "cilium-operator", "-n", "kube-system")
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -176,7 +176,12 @@ def test_a_repository_that_cannot_be_reached(clean: Harness, tmp_path: Path) -> 
         clean.delete_chain()
 
 
-CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cilium-config", "namespace": "kube-system"}}
+CONFIG: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "cilium-config", "namespace": "kube-system"},
+}
+OF_OTHERS = {"of": "someone else"}
 ARGO = {"metadata": CONFIG["metadata"] | {"labels": {"argocd.argoproj.io/instance": "network"}}}
 AGENTS = {
     "apiVersion": "apps/v1",
@@ -219,9 +224,6 @@ def test_another_installation_is_not_overwritten(
         clean.kubectl(
             "delete", "configmap/cilium-config", "daemonset/cilium", "-n", "kube-system", "--ignore-not-found"
         )
-
-
-OF_OTHERS = {"of": "someone else"}
 
 
 def test_a_second_chain_that_an_old_schema_let_in(clean: Harness) -> None:

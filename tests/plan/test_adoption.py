@@ -28,7 +28,7 @@ PART = {"app.kubernetes.io/part-of": "cilium"}
 
 def thing(key: ObjectKey, *managers: str, **more: Any) -> Object:
     """A live object; more: annotations, labels, and parts of the body."""
-    metadata = {"name": key.name, "namespace": key.namespace, "managedFields": []}
+    metadata: Object = {"name": key.name, "namespace": key.namespace}
     metadata |= {name: more.pop(name) for name in ("annotations", "labels", "ownerReferences") if name in more}
     metadata["managedFields"] = [{"manager": name, "operation": "Update"} for name in managers]
     return {"apiVersion": key.api_version, "kind": key.kind, "metadata": metadata, **more}
