@@ -271,13 +271,6 @@ REASONS = {
     Reason.ACCESS_DENIED: _info(
         "The operator lacks a permission.", "Give its ServiceAccount the permission that the message names."
     ),
-    Reason.FOREIGN_OBJECT: _info(
-        "Objects that the operator is about to apply exist already and belong to something that `spec.adopt` does not "
-        "cover, so nothing was written.",
-        "Take Cilium out of the tool that the message names, without deleting it, and look again; or remove the other "
-        "installation.",
-        terminal=True,
-    ),
     Reason.KIND_NOT_SERVED: _info(
         "The API server does not serve a kind that the chart uses.",
         "Install the CustomResourceDefinition that the message names, or change the values that ask for it.",

@@ -2,14 +2,17 @@
 
 from cnichain.api.reasons_node import ReasonInfo, info
 
-ADOPTION_REQUIRED_FIX = (
-    "Read docs/adoption.md, then set `spec.adopt` to true; or remove the other installation. Nothing was written."
-)
-
 ADOPTION_REASONS: dict[str, ReasonInfo] = {
     "AdoptionRequired": info(
-        "Cilium is in the cluster already: helm, cilium-cli or kubectl has installed it.",
-        ADOPTION_REQUIRED_FIX,
+        "Cilium is in the cluster already: helm, cilium-cli or kubectl has installed it. Nothing was written.",
+        "Read docs/adoption.md, then set `spec.adopt` to true; or remove the other installation.",
+        terminal=True,
+    ),
+    "ForeignObject": info(
+        "Objects that the operator is about to apply exist already and belong to something that `spec.adopt` does not "
+        "cover, so nothing was written.",
+        "Take Cilium out of the tool that the message names, without deleting it, and look again; or remove the other "
+        "installation.",
         terminal=True,
     ),
     "AdoptionNotChained": info(
