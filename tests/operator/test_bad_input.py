@@ -74,7 +74,7 @@ def assert_refused(world: Harness, reason: Reason, said: str, start: int) -> Non
     writes = [item["requestURI"] for item in world.audited(start) if item["verb"] in WRITES]
     others = [uri for uri in writes if not any(own in uri for own in OWN_WRITES)]
     assert others == [], "nothing may be applied for a chain that is refused"
-    assert not world.exists("daemonset", "cilium", "-n", "kube-system")
+    assert not world.exists("deployment", "cilium-operator", "-n", "kube-system")
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -176,19 +176,54 @@ def test_a_repository_that_cannot_be_reached(clean: Harness, tmp_path: Path) -> 
         clean.delete_chain()
 
 
-def test_another_installation_is_not_overwritten(clean: Harness) -> None:
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cilium-config", "namespace": "kube-system"}}
-    clean.kubectl("create", "--filename=-", stdin=json.dumps(body | {"data": {"of": "someone else"}}))
+CONFIG: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "cilium-config", "namespace": "kube-system"},
+}
+OF_OTHERS = {"of": "someone else"}
+ARGO = {"metadata": CONFIG["metadata"] | {"labels": {"argocd.argoproj.io/instance": "network"}}}
+AGENTS = {
+    "apiVersion": "apps/v1",
+    "kind": "DaemonSet",
+    "metadata": {"name": "cilium", "namespace": "kube-system"},
+    "spec": {
+        "selector": {"matchLabels": {"k8s-app": "cilium"}},
+        "template": {
+            "metadata": {"labels": {"k8s-app": "cilium"}},
+            "spec": {"containers": [{"name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.17.3"}]},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("there", "spec", "reason", "said"),
+    [
+        ([CONFIG], GOOD, Reason.ADOPTION_REQUIRED, "kubectl has made objects of Cilium: ConfigMap kube-system/cilium-"),
+        ([CONFIG | ARGO], GOOD | {"adopt": True}, Reason.FOREIGN_OBJECT, "Argo CD keeps applying it"),
+        ([CONFIG, AGENTS], GOOD | {"adopt": True}, Reason.ADOPTION_NOT_CHAINED, "cni-chaining-mode"),
+    ],
+)
+def test_another_installation_is_not_overwritten(
+    clean: Harness, there: list[dict[str, Any]], spec: dict[str, Any], reason: Reason, said: str
+) -> None:
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [item | {"data": OF_OTHERS} for item in there[:1]]})
+    clean.kubectl("create", "--filename=-", stdin=text)
+    for item in there[1:]:
+        clean.kubectl("create", "--filename=-", stdin=json.dumps(item))
     start = clean.audit_length()
     try:
         with clean.operator():
-            clean.apply_chain(GOOD)
-            assert_refused(clean, Reason.FOREIGN_OBJECT, "ConfigMap kube-system/cilium-config", start)
+            clean.apply_chain(spec)
+            assert_refused(clean, reason, said, start)
             stored = clean.get("configmap", "cilium-config", "-n", "kube-system")
-            assert stored["data"] == {"of": "someone else"}
+            assert stored["data"] == OF_OTHERS
             clean.delete_chain()
     finally:
-        clean.kubectl("delete", "configmap", "cilium-config", "-n", "kube-system")
+        clean.kubectl(
+            "delete", "configmap/cilium-config", "daemonset/cilium", "-n", "kube-system", "--ignore-not-found"
+        )
 
 
 def test_a_second_chain_that_an_old_schema_let_in(clean: Harness) -> None:

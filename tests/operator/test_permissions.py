@@ -2,7 +2,6 @@
 
 import json
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -11,19 +10,9 @@ from harness import ROOT, Harness
 pytestmark = pytest.mark.controlplane
 
 
-def kubeconfig_of(world: Harness, account: str) -> Path:
-    """A kubeconfig with a token of a service account of the operator's namespace."""
-    token = world.kubectl("create", "token", account, "--namespace=cnichain-system", "--duration=1h").strip()
-    config = json.loads(world.control_plane.kubeconfig.read_text(encoding="utf-8"))
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    path = world.work / f"{account}.kubeconfig"
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return path
-
-
 def test_the_main_job_works_with_the_shipped_roles_alone(world: Harness) -> None:
     world.kubectl("apply", "--server-side", f"--filename={ROOT / 'deploy/base/rbac.yaml'}")
-    operator, agent = kubeconfig_of(world, "cnichain-operator"), kubeconfig_of(world, "cnichain-agent")
+    operator, agent = world.kubeconfig_of("cnichain-operator"), world.kubeconfig_of("cnichain-agent")
     with ExitStack() as stack:
         stack.enter_context(world.operator(kubeconfig=str(operator)))
         stack.enter_context(world.agents(kubeconfig=agent))

@@ -67,10 +67,12 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
                 return await _misbehave(request, fault)
             headers = {key: request.headers[key] for key in ("Accept", "Content-Type") if key in request.headers}
             headers["Authorization"] = f"Bearer {control_plane.token}"
+            headers["Accept-Encoding"] = "identity"  # what is passed on says nothing of an encoding
             upstream = session.request(
                 request.method,
                 control_plane.server + request.path_qs,
-                data=await request.read(),
+                # None: an empty body would get a Content-Type, which the discovery endpoints refuse (415).
+                data=await request.read() or None,
                 headers=headers,
                 ssl=context,
                 timeout=aiohttp.ClientTimeout(total=600),

@@ -163,6 +163,15 @@ class Harness:
                     process.kill()
                     pytest.fail(f"{command[2]} did not stop within 20 s of SIGTERM; its log: {log.read_text()[-2000:]}")
 
+    def kubeconfig_of(self, account: str) -> Path:
+        """A kubeconfig with a token of a service account of the operator's namespace."""
+        token = self.kubectl("create", "token", account, "--namespace=cnichain-system", "--duration=1h").strip()
+        config = json.loads(self.control_plane.kubeconfig.read_text(encoding="utf-8"))
+        config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+        path = self.work / f"{account}.kubeconfig"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        return path
+
     def audited(self, start: int = 0) -> list[Object]:
         """The operator's requests from line `start` of the audit log on."""
         lines = self.control_plane.audit_log.read_text(encoding="utf-8").splitlines()[start:]

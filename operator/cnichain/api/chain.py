@@ -211,6 +211,8 @@ class CNIChainSpec(_Model):
     """Pods in scope that Cilium does not manage."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
     """What deleting this resource does. Left out: Retain, everything keeps running."""
+    adopt: bool = False
+    """Take over a Cilium that helm, cilium-cli or kubectl has installed. Left out: false, it is refused by name."""
     suspend: bool = False
     """While true the operator looks and reports, and changes nothing."""
 

@@ -159,6 +159,31 @@ class PreflightStatus(_Status):
     """What is so, and where."""
 
 
+class AdoptionState(StrEnum):
+    """How far the take-over of another installation is."""
+
+    REQUIRED = "Required"
+    ADOPTING = "Adopting"
+    ADOPTED = "Adopted"
+
+
+class AdoptionStatus(_Status):
+    """A Cilium that somebody else has installed, and what became of it."""
+
+    state: AdoptionState
+    """Required: it waits for spec.adopt. Adopting: it is being taken over. Adopted: it is as a new installation."""
+    installer: str = ""
+    """What has installed it: helm, cilium-cli or kubectl."""
+    release: str = ""
+    """Namespace and name of helm's release."""
+    version: str = ""
+    """The version of Cilium that was found."""
+    objects: int = 0
+    """How many objects of it are taken over."""
+    leftovers: int = 0
+    """How many of its objects are not wanted any more, and deleted once the new state is healthy."""
+
+
 class CNIChainStatus(_Status):
     """What the chain is. Written by the operator alone."""
 
@@ -182,6 +207,8 @@ class CNIChainStatus(_Status):
     """What is waited for, and since when."""
     revisions: Annotated[list[RevisionStatus], Field(max_length=10)] = []
     """The last ten sets of manifests that were rolled out, the newest last."""
+    adoption: AdoptionStatus | None = None
+    """A Cilium that somebody else has installed, and what became of it."""
     stage: str = ""
     """The stage that the operator is at."""
     hubble: str = ""

@@ -6,6 +6,7 @@ heal by itself; it alone may set the Stalled condition (kstatus: Stalled is for 
 
 from enum import StrEnum
 
+from cnichain.api.reasons_adoption import ADOPTION_REASONS
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_node import info as _info
@@ -115,6 +116,14 @@ class Reason(StrEnum):
     INVENTORY_UNREADABLE = "InventoryUnreadable"
     API_UNAVAILABLE = "ApiUnavailable"
     INTERNAL_ERROR = "InternalError"
+
+    # A Cilium that somebody else has installed.
+    ADOPTION_REQUIRED = "AdoptionRequired"
+    ADOPTION_NOT_CHAINED = "AdoptionNotChained"
+    ADOPTION_IMMUTABLE = "AdoptionImmutable"
+    ADOPTION_VERSION_UNKNOWN = "AdoptionVersionUnknown"
+    ADOPTED = "Adopted"
+    HELM_RELEASE_LEFT = "HelmReleaseLeft"
 
     # One node.
     CHAIN_VERIFIED = "ChainVerified"
@@ -263,12 +272,6 @@ REASONS = {
     Reason.ACCESS_DENIED: _info(
         "The operator lacks a permission.", "Give its ServiceAccount the permission that the message names."
     ),
-    Reason.FOREIGN_OBJECT: _info(
-        "Objects that the operator is about to apply exist already and belong to another installation, so nothing was "
-        "written.",
-        "Remove the other installation, or hand its objects over with the owner label that the message names.",
-        terminal=True,
-    ),
     Reason.KIND_NOT_SERVED: _info(
         "The API server does not serve a kind that the chart uses.",
         "Install the CustomResourceDefinition that the message names, or change the values that ask for it.",
@@ -289,7 +292,7 @@ REASONS = {
     ),
     **{
         Reason(code): about
-        for part in (CATALOGUE_REASONS, NODE_REASONS, PREFLIGHT_REASONS, TEARDOWN_REASONS)
+        for part in (ADOPTION_REASONS, CATALOGUE_REASONS, NODE_REASONS, PREFLIGHT_REASONS, TEARDOWN_REASONS)
         for code, about in part.items()
     },
 }

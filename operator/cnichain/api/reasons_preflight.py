@@ -87,7 +87,7 @@ PREFLIGHT_REASONS: dict[str, ReasonInfo] = {
     ),
     "CiliumOfOthers": info(
         "Cilium is there already, and something else than CNIChain installed it.",
-        "See the reason `ForeignObject` for how it is taken over, or remove it first.",
+        "Take it over with `spec.adopt` (docs/adoption.md), or remove it first.",
     ),
     "HelmReleaseRemains": info(
         "A Helm release still counts objects of the chain as its own.",

@@ -75,34 +75,6 @@ class Engine:
             result[key] = item | {"apiVersion": resource.api_version, "kind": resource.kind}
         return result
 
-    async def refuse_foreign(self, manifests: Sequence[Manifest], live: Live, discovery: Discovery) -> None:
-        """Stop before the first write when an object that is about to be applied belongs to someone else.
-
-        Raises ChainError(ForeignObject) with the names. Whoever wants to hand such an object over puts the owner label
-        on it; the message says so.
-        """
-        unknown = [
-            item
-            for item in manifests
-            if item.key not in live.inventory and item.key not in live.objects and item.kind not in SHARED_KINDS
-        ]
-        found = await asyncio.gather(*(self._exists(item, discovery) for item in unknown))
-        foreign = sorted(str(item.key) for item, there in zip(unknown, found, strict=True) if there)
-        if foreign:
-            more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
-            raise ChainError(
-                Reason.FOREIGN_OBJECT,
-                f"{', '.join(foreign[:5])}{more} exist already and are not CNIChain's: another Cilium installation? "
-                f"Remove it, or hand its objects over with the label {OWNER_LABEL}={self._owner}.",
-            )
-
-    async def _exists(self, manifest: Manifest, discovery: Discovery) -> bool:
-        resource = discovery.resource(manifest.api_version, manifest.kind)
-        if resource is None:
-            return False
-        async with self._limit:
-            return await self._client.get(resource, manifest.name, manifest.namespace) is not None
-
     def changes(self, manifests: Iterable[Manifest], live: Live) -> list[Change]:
         """Which of the manifests must be applied, and why. Reads memory only."""
         result = []

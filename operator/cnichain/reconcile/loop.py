@@ -25,6 +25,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import SINGLETON
 from cnichain.api.reasons import Reason
 from cnichain.api.times import rfc3339, utc_now
+from cnichain.apply.adopt import Adopter
 from cnichain.apply.engine import Engine, places
 from cnichain.apply.history import HistoryStore
 from cnichain.apply.store import InventoryStore
@@ -33,6 +34,7 @@ from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAINS
 from cnichain.plan.inventory import Inventory, digest
+from cnichain.reconcile.adoption import adopted, agreed, first_minor_with, take_over
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.events import Recorder
@@ -159,14 +161,21 @@ class Reconciler:
             this.report.suspended = True
             await freeze(self._client, picture.nodes, picture.wanted_node, owner)
             return
-        if not picture.remembered:
-            # Before anything is applied: a crash in between must not make a later minor the first one.
-            await HistoryStore(self._client, self._settings.namespace, owner).record(picture.first_minor)
         store = InventoryStore(self._client, self._settings.namespace, owner)
         engine = Engine(self._client, store, owner)
         keys = [item.key for item in picture.all_manifests]
         live = await engine.observe(keys, picture.discovery)
         self._cluster.watch_applied(places(keys, picture.discovery), owner)
+        adopter = Adopter(self._client, store, owner)
+        survey = await agreed(this, picture, live, adopter)
+        first_minor = first_minor_with(survey, picture.first_minor)
+        if not picture.remembered or first_minor != picture.first_minor:
+            # Before anything is applied: a crash in between must not make a later minor the first one.
+            await HistoryStore(self._client, self._settings.namespace, owner).record(first_minor)
+        if first_minor != picture.first_minor:
+            await self._advance(this, spec)  # with manifests that keep the defaults of the Cilium that was found
+            return
+        await take_over(this, picture, live, adopter, survey)
         this.update(revisions=begun(this.status.revisions, _content(this, picture), utc_now()))
         run = StageRun(self._client, engine, picture, live, this.report, owner, this.say, this.events)
         try:
@@ -180,6 +189,9 @@ class Reconciler:
             this.update(revisions=deployed(this.status.revisions, utc_now()))
             versions = this.status.versions or VersionsStatus()
             this.update(versions=versions.model_copy(update={"cilium": picture.release.version}))
+            adoption, events = adopted(this.status.adoption)
+            this.update(adoption=adoption)
+            this.events.extend(events)
 
     @staticmethod
     def _note_waiting(this: Pass, spec: CNIChainSpec) -> None:
