@@ -31,6 +31,7 @@ class Harness:
     work: Path
     chart_dir: Path
     logs: list[Path] = field(default_factory=list)
+    operator_process: subprocess.Popen[bytes] | None = None
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Standard output of kubectl; a failure fails the test with kubectl's words."""
@@ -115,8 +116,15 @@ class Harness:
         ]
         log = self.work / f"operator-{len(self.logs)}.log"
         self.logs.append(log)
-        with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
+        with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log) as process:
+            self.operator_process = process
             yield log
+
+    def kill_operator(self) -> None:
+        """End the newest operator by SIGKILL, as a node that dies does."""
+        assert self.operator_process is not None, "no operator was started"
+        self.operator_process.kill()
+        self.operator_process.wait(timeout=20)
 
     @contextmanager
     def agents(self, kubeconfig: Path | None = None) -> Iterator[list[NodeFolder]]:
