@@ -61,13 +61,6 @@ def wait_gone(world: Harness, seconds: float = 90) -> None:
     world.wait("the CNIChain is gone", lambda: not world.exists("cnichain", "default"), seconds)
 
 
-def kill_operator(world: Harness) -> None:
-    """SIGKILL to the newest operator."""
-    process = next(one for one in reversed(world.processes) if "operator" in one.args)  # type: ignore[operator]
-    process.kill()
-    process.wait(timeout=10)
-
-
 def left_behind(world: Harness) -> list[str]:
     """Everything in the cluster that still carries the owner label, but for namespaces and CNIChainNodes."""
     return world.kubectl("get", APPLIED, "-A", "-l", "cnichain.io/owner=default", "-o", "name").split()
@@ -127,7 +120,7 @@ def test_uninstall_restores_every_node_first_and_goes_in_reverse_order(
             for folder in (first, second):
                 assert not (folder.conf_dir / CHAINED).exists()
                 world.wait("a verified node is open", partial(no_startup_taint, world, folder.root.name), 20)
-            kill_operator(world)
+            world.kill_operator()
             stack.enter_context(world.operator())
             patch = json.dumps({"spec": {"rollout": {"progressDeadline": "2s"}}})
             world.kubectl("patch", "cnichain", "default", "--type=merge", f"--patch={patch}")
@@ -141,7 +134,7 @@ def test_uninstall_restores_every_node_first_and_goes_in_reverse_order(
             # Stage by stage: what is held is waited for, and nothing of a later stage is touched.
             world.wait("hubble-ui is named", lambda: ready_message(world).startswith("Stage hubble: "), 30)
             assert "Deployment kube-system/hubble-ui" in ready_message(world)
-            kill_operator(world)
+            world.kill_operator()
             stack.enter_context(world.operator())
             world.wait_log("", 10)
             assert world.exists("daemonset", "cilium", "-n", "kube-system")
@@ -199,7 +192,7 @@ def test_an_operator_that_is_killed_at_any_step_goes_on(world: Harness, folders:
         delete(world)
         for number, step in enumerate(steps):
             world.wait(f"step {number}", step, 60)
-            kill_operator(world)
+            world.kill_operator()
             stack.enter_context(world.operator())
         wait_gone(world)
         assert left_behind(world) == []
@@ -263,7 +256,7 @@ def test_the_way_out_without_an_operator_is_as_documented(world: Harness, folder
             agents.enter_context(world.agent(folder))
         lost_agent.enter_context(world.agent(lost))
         with installed(world, UNINSTALL):
-            kill_operator(world)
+            world.kill_operator()
             lost_agent.close()
         world.kubectl("create", "deployment", "cnichain-operator", "-n", "cnichain-system", "--image=x.invalid/x:1")
         primary = (lost.conf_dir / "10-aws.conflist").read_bytes()

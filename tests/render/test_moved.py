@@ -77,7 +77,7 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize(("move", "minor"), PLACES, ids=str)
+@pytest.mark.parametrize(("move", "minor"), PLACES, ids=[f"{move.old}-{minor[0]}.{minor[1]}" for move, minor in PLACES])
 def test_each_minors_chart_reads_the_place_that_the_value_is_taken_to(
     real: dict[tuple[int, int], Chart], move: Move, minor: tuple[int, int]
 ) -> None:

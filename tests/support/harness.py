@@ -120,6 +120,12 @@ class Harness:
         with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
             yield log
 
+    def kill_operator(self) -> None:
+        """End the newest operator by SIGKILL, as a node that dies does."""
+        process = next(one for one in reversed(self.processes) if "operator" in one.args)  # type: ignore[operator]
+        process.kill()
+        process.wait(timeout=20)
+
     @contextmanager
     def agents(self, kubeconfig: Path | None = None) -> Iterator[list[NodeFolder]]:
         """An agent per node; the folders of the nodes."""

@@ -17,7 +17,7 @@ from cnichain.apply.store import InventoryStore
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import Discovery, Resource
-from cnichain.plan.adoption import AGENT_CONFIG, AGENTS, Survey, is_leftover
+from cnichain.plan.adoption import AGENT_CONFIG, AGENTS, Survey, foreign, is_leftover
 from cnichain.plan.fieldowners import UNTRACK, hand_over, is_applied_by_us, is_handed_over, is_untracked
 from cnichain.plan.installation import installer_of, release_of
 from cnichain.plan.inventory import Entry
@@ -57,9 +57,7 @@ class Adopter:
         An object is another's when it is about to be applied, exists, is neither labelled nor listed as ours, and has
         not been handed over. A Namespace alone makes no installation.
         """
-        unknown = [item for item in manifests if item.key not in live.inventory and item.key not in live.objects]
-        answers = await asyncio.gather(*(self._get(item.key, discovery) for item in unknown))
-        there = {item.key: one for item, one in zip(unknown, answers, strict=True) if one and not is_handed_over(one)}
+        there = await self._of_others(manifests, live, discovery)
         found = {key: one for key, one in there.items() if key.kind not in SHARED_KINDS}
         if not found:
             return None
@@ -67,6 +65,23 @@ class Adopter:
         shared = {key: one for key, one in there.items() if key not in found and _came_with(one, alone)}
         leftovers, unseen = await self._leftovers({item.key for item in manifests}, live, discovery, alone)
         return Survey(found | shared, leftovers, unseen)
+
+    async def refuse_others(self, manifests: Sequence[Manifest], live: Live, discovery: Discovery) -> None:
+        """For objects that are not Cilium's: those of another installation are never taken over unasked.
+
+        Raises ChainError(ForeignObject) with their names.
+        """
+        there = await self._of_others(manifests, live, discovery)
+        if found := [key for key in there if key.kind not in SHARED_KINDS]:
+            raise foreign(found, self._owner)
+
+    async def _of_others(
+        self, manifests: Sequence[Manifest], live: Live, discovery: Discovery
+    ) -> dict[ObjectKey, Object]:
+        """Objects that are about to be applied, exist, and are neither labelled nor listed as ours, nor handed over."""
+        unknown = [item for item in manifests if item.key not in live.inventory and item.key not in live.objects]
+        answers = await asyncio.gather(*(self._get(item.key, discovery) for item in unknown))
+        return {item.key: one for item, one in zip(unknown, answers, strict=True) if one and not is_handed_over(one)}
 
     async def take_over(self, survey: Survey, live: Live, discovery: Discovery) -> None:
         """Make the installation ours: list what is to be pruned, and hand all fields of the others over.

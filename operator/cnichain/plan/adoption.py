@@ -240,3 +240,12 @@ def _version(agents: Object) -> str | None:
     pods = agents["spec"]["template"].get("metadata", {})
     charts = (part.get("labels", {}).get(CHART_LABEL, "") for part in (agents["metadata"], pods))
     return next((chart.removeprefix("cilium-") for chart in charts if chart.startswith("cilium-")), None)
+
+
+def foreign(keys: Iterable[ObjectKey], owner: str) -> ChainError:
+    """The refusal of objects that are another installation's, and are not taken over by spec.adopt."""
+    return ChainError(
+        Reason.FOREIGN_OBJECT,
+        f"{shown(keys)} exist already and are not CNIChain's: another installation of Calico? Remove it, or "
+        f"hand its objects over with the label {OWNER_LABEL}={owner}.",
+    )

@@ -10,6 +10,7 @@ from cnichain.apply.history import minor_of
 from cnichain.plan.adoption import Survey, check, release_left, require_consent
 from cnichain.plan.installation import Release
 from cnichain.reconcile.look import Picture
+from cnichain.render.stages import CALICO_STAGES, Stage
 
 
 class Account(Protocol):
@@ -29,10 +30,13 @@ async def agreed(this: Account, picture: Picture, live: Live, adopter: Adopter) 
 
     Raises ChainError when there is one that cannot be taken over, or that spec.adopt does not agree to.
     """
-    survey = await adopter.survey(picture.all_manifests, live, picture.discovery)
+    calico = [item for stage in CALICO_STAGES for item in picture.manifests[stage]]
+    await adopter.refuse_others(calico, live, picture.discovery)
+    cilium = [item for stage in Stage if stage not in CALICO_STAGES for item in picture.manifests[stage]]
+    survey = await adopter.survey(cilium, live, picture.discovery)
     this.update(adoption=found_status(survey, this.status.adoption))
     if survey is not None:
-        check(survey, picture.all_manifests, picture.release.version)
+        check(survey, cilium, picture.release.version)
         if not picture.spec.adopt:
             raise require_consent(survey)
     return survey
