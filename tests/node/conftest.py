@@ -18,7 +18,7 @@ import pytest
 
 from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
 from cnichain.dev.toolchain import ensure
-from cnichain.node.conflist import ConflistError
+from cnichain.node.conflist import RUNTIME_EXTENSIONS, ConflistError
 from cnichain.node.decide import decide
 from cnichain.node.decision import Decision, View, Write
 from cnichain.node.files import scan
@@ -158,11 +158,13 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         while not self._ending.is_set():
+            # One listing is one moment. A scan is not: it looks at each name later, and may be held up in between.
+            listed = os.listdir(self.conf)  # noqa: PTH208 - one call of the system, and the names are all that counts
             first = scan(self.conf).effective()
             self.looks += 1
-            if first is None:
-                self.bad.append("no file")
-            elif isinstance(first.parsed, ConflistError) and (self.conf / first.name).exists():
+            if not any(name.endswith(RUNTIME_EXTENSIONS) for name in listed):
+                self.bad.append(f"no file among {sorted(listed)}")
+            if first is not None and isinstance(first.parsed, ConflistError) and (self.conf / first.name).exists():
                 self.bad.append(f"{first.name} {first.parsed}")
 
     def end(self) -> None:
@@ -227,7 +229,9 @@ class Node:
     def log(self) -> list[dict[str, Any]]:
         """The agent's log lines."""
         path = self.root / "agent.log"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        written = path.read_text() if path.exists() else ""
+        whole = written[: written.rfind("\n") + 1]  # the last line may be half-written
+        return [json.loads(line) for line in whole.splitlines()]
 
     def said(self, **fields: object) -> bool:
         """Whether some log line has these fields."""
