@@ -66,7 +66,7 @@ async def remove_installation(client: KubeClient, live: Live, discovery: Discove
         raise ChainError(
             Reason.CALICO_IN_USE, "Installation default was made anew by someone else and needs tigera-operator."
         )
-    await refuse_dependents(client, discovery)
+    await _refuse_dependents(client, discovery)
     await _delete(client, discovery, found)
     logger.info("deleted Installation default; tigera-operator now takes Calico off the nodes")
     return Removal("Installation default is being deleted", begun=True)
@@ -83,8 +83,7 @@ async def _still_going(client: KubeClient, installation: Object) -> str:
     return f"tigera-operator takes Calico off the nodes; finalizers left on Installation default: {left}"
 
 
-async def refuse_dependents(client: KubeClient, discovery: Discovery) -> None:
-    """Raises ChainError(CalicoInUse) while objects of others need the tigera-operator that the Installation keeps."""
+async def _refuse_dependents(client: KubeClient, discovery: Discovery) -> None:
     names = []
     for kind in DEPENDENT_KINDS:
         resource = discovery.resource(API_VERSION, kind)

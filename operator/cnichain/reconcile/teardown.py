@@ -25,7 +25,6 @@ from cnichain.kube.resources import CRDS
 from cnichain.plan.inventory import Inventory, digest
 from cnichain.plan.nodes import SHOWN_NODES
 from cnichain.plan.removal import NodesLeft, Wishes, batches, kept, may_get_cilium, wishes_of
-from cnichain.reconcile.calico import refuse_dependents
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Removal, Report, Type
 from cnichain.reconcile.events import Recorder
@@ -36,7 +35,6 @@ from cnichain.reconcile.statuswriter import StatusWriter, read_conditions, trans
 from cnichain.reconcile.teardownwords import how_far, nodes_waiting, objects_waiting, retained, uninstalled
 from cnichain.reconcile.unchain import Unchainer
 from cnichain.reconcile.waiting import is_overdue, noted
-from cnichain.render.calico import INSTALLATION
 
 logger = logging.getLogger(__name__)
 
@@ -164,8 +162,6 @@ class Teardown:
         todo = batches(inventory)
         for number, batch in enumerate(todo):
             work.stage = batch.stage
-            if INSTALLATION in batch.keys:
-                await refuse_dependents(self._client, discovery)
             remaining = await remover.remove(batch.keys, inventory)
             if remaining:
                 self._wait(work, ",".join(map(str, remaining)), objects_waiting(remaining))
