@@ -122,13 +122,14 @@ class CalicoSpec(_Model):
     """Calico as policy engine beside Cilium."""
 
     enabled: bool = False
-    """Left out: false."""
+    """Left out: false. With true, policyEngine must be Calico: Calico enforces wherever it runs."""
     version: Version | None = None
     """Exact version of Calico."""
     container_ip_forwarding: Annotated[str, Field(alias="containerIPForwarding", pattern="^(Enabled|Disabled)$")] = (
         "Enabled"
     )
-    """Whether containers may forward packets. Left out: Enabled."""
+    """Whether containers may forward packets, where Calico's own CNI plugin is used. After aws-vpc-cni it is not, and
+    tigera-operator refuses an Installation that has the field, so it is not passed on."""
 
 
 class ConflistSpec(_Model):

@@ -66,7 +66,7 @@ CHAIN_COLUMNS = [
     ("Ready", "string", ".status.conditions[?(@.type=='Ready')].status", 0),
     ("Status", "string", ".status.conditions[?(@.type=='Ready')].message", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
-    ("Calico", "string", ".spec.calico.version", 1),
+    ("Calico", "string", ".status.versions.calico", 1),
     ("Writer", "string", ".status.effective.writer", 1),
     ("Primary-Version", "string", ".status.versions.primary", 1),
 ]

@@ -6,6 +6,7 @@ heal by itself; it alone may set the Stalled condition (kstatus: Stalled is for 
 
 from enum import StrEnum
 
+from cnichain.api.reasons_calico import CALICO_REASONS
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_node import info as _info
@@ -115,6 +116,17 @@ class Reason(StrEnum):
     INVENTORY_UNREADABLE = "InventoryUnreadable"
     API_UNAVAILABLE = "ApiUnavailable"
     INTERNAL_ERROR = "InternalError"
+
+    # Calico, and which engine enforces NetworkPolicy.
+    TWO_POLICY_ENGINES = "TwoPolicyEngines"
+    POLICY_ENGINE_NOT_ENABLED = "PolicyEngineNotEnabled"
+    CALICO_BY_MANIFEST = "CalicoByManifest"
+    CALICO_DOWNGRADE = "CalicoDowngrade"
+    CALICO_REMOVING = "CalicoRemoving"
+    CALICO_REMOVED = "CalicoRemoved"
+    CALICO_IN_USE = "CalicoInUse"
+    CALICO_REMOVAL_STUCK = "CalicoRemovalStuck"
+    HOOK_REFUSED = "HookRefused"
 
     # One node.
     CHAIN_VERIFIED = "ChainVerified"
@@ -227,17 +239,17 @@ REASONS = {
         terminal=True,
     ),
     Reason.CHART_NOT_FOUND: _info(
-        "The chart archive is not in the chart folder.",
-        "Put the official archive that the message names into the folder given by `--chart-dir`.",
+        "The chart archive, or a manifest of Calico, is not in the chart folder.",
+        "Put the official file that the message names into the folder given by `--chart-dir`.",
     ),
     Reason.CHART_UNREACHABLE: _info(
-        "The chart repository could not be reached or did not have the chart.",
+        "The chart repository, or that of Calico's manifests, could not be reached or did not have the file.",
         "Check egress to the repository, or give the charts in a folder with `--chart-dir`. The operator tries again.",
         passing=True,
     ),
     Reason.CHART_DIGEST_MISMATCH: _info(
-        "The chart archive is not the one that the catalogue pins: its sha256 differs.",
-        "Replace the archive by the official one. If it is the official one, do not override: report it.",
+        "The chart archive, or a manifest of Calico, is not the one that the catalogue pins: its sha256 differs.",
+        "Replace the file by the official one. If it is the official one, do not override: report it.",
     ),
     Reason.HELM_NOT_FOUND: _info(
         "The helm program is missing or cannot be started.",
@@ -289,7 +301,7 @@ REASONS = {
     ),
     **{
         Reason(code): about
-        for part in (CATALOGUE_REASONS, NODE_REASONS, PREFLIGHT_REASONS, TEARDOWN_REASONS)
+        for part in (CALICO_REASONS, CATALOGUE_REASONS, NODE_REASONS, PREFLIGHT_REASONS, TEARDOWN_REASONS)
         for code, about in part.items()
     },
 }

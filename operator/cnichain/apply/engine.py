@@ -16,15 +16,15 @@ from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import Discovery, Resource
 from cnichain.plan.inventory import Entry, applied, drift, is_tampering, leftovers
-from cnichain.render.manifests import Manifest, kind_rank
+from cnichain.render.manifests import Manifest, is_hook, kind_rank
 
 logger = logging.getLogger(__name__)
 
 CONCURRENT_REQUESTS = 8
 FULL_KINDS = {"DaemonSet", "Deployment", "Namespace"}
 """Kinds whose status matters to a gate; of all others the metadata is enough."""
-SHARED_KINDS = {"Namespace"}
-"""Kinds that may be there already without belonging to another installation."""
+SHARED_KINDS = {"Namespace", "CustomResourceDefinition"}
+"""Kinds that may be there already without belonging to another installation: a removed one leaves them on purpose."""
 
 
 @dataclass
@@ -92,8 +92,8 @@ class Engine:
             more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
             raise ChainError(
                 Reason.FOREIGN_OBJECT,
-                f"{', '.join(foreign[:5])}{more} exist already and are not CNIChain's: another Cilium installation? "
-                f"Remove it, or hand its objects over with the label {OWNER_LABEL}={self._owner}.",
+                f"{', '.join(foreign[:5])}{more} exist already and are not CNIChain's: another installation of Cilium or "
+                f"Calico? Remove it, or hand its objects over with the label {OWNER_LABEL}={self._owner}.",
             )
 
     async def _exists(self, manifest: Manifest, discovery: Discovery) -> bool:
@@ -138,6 +138,9 @@ class Engine:
     async def _apply_one(self, change: Change, live: Live, discovery: Discovery) -> None:
         manifest = change.manifest
         doing = f"apply {manifest.key}"
+        if is_hook(manifest.body):
+            # Rendering drops or refuses hooks; this is the last place before the cluster.
+            raise ChainError(Reason.HOOK_REFUSED, f"{doing}: it is a Helm hook.")
         resource = discovery.resource(manifest.api_version, manifest.kind)
         if resource is None:
             raise ChainError(

@@ -13,7 +13,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import SYSTEM_NAMESPACE
 from cnichain.controller.runtime import run_operator
 from cnichain.kube.credentials import CredentialsError
-from cnichain.reconcile.settings import OFFICIAL_CHART_REPOSITORY, Settings
+from cnichain.reconcile.settings import OFFICIAL_CALICO_REPOSITORY, OFFICIAL_CHART_REPOSITORY, Settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
@@ -26,8 +26,11 @@ def default_cache() -> Path:
 
 @click.command()
 @click.option("--kubeconfig", type=FILE, help="Kubeconfig; in a pod its service account is used.")
-@click.option("--chart-dir", type=FOLDER, envvar="CNICHAIN_CHART_DIR", help="Folder of chart archives (air gap).")
+@click.option("--chart-dir", type=FOLDER, envvar="CNICHAIN_CHART_DIR", help="Folder of charts and manifests (air gap).")
 @click.option("--chart-repository", default=OFFICIAL_CHART_REPOSITORY, show_default=True, help="Helm repository.")
+@click.option(
+    "--calico-repository", default=OFFICIAL_CALICO_REPOSITORY, show_default=True, help="Where Calico's manifests are."
+)
 @click.option("--cache-dir", type=FOLDER, default=default_cache, help="Where checked charts are kept.")
 @click.option("--helm", default="helm", envvar="CNICHAIN_HELM", show_default=True, help="The helm program.")
 @click.option("--catalogue", type=FILE, help="A file that adds entries to the catalogue.")
@@ -39,6 +42,7 @@ def operator(
     kubeconfig: Path | None,
     chart_dir: Path | None,
     chart_repository: str,
+    calico_repository: str,
     cache_dir: Path,
     helm: str,
     catalogue: Path | None,
@@ -57,6 +61,7 @@ def operator(
         cache_dir=cache_dir,
         chart_dir=chart_dir,
         chart_repository=chart_repository,
+        calico_repository=calico_repository,
         helm=helm,
         catalogue=catalogue,
         namespace=namespace,

@@ -14,7 +14,9 @@ from typing import Any
 
 from cnichain.api.names import FIELD_MANAGER
 from cnichain.api.objects import ObjectKey
+from cnichain.render.calico import INSTALLATION
 from cnichain.render.manifests import canonical_digest
+from cnichain.render.stages import CALICO_STAGES
 
 KEPT_KINDS = frozenset({"CustomResourceDefinition", "Namespace"})
 """Never deleted by the operator: everything of users in one would go with it."""
@@ -72,11 +74,20 @@ def applied(entry: Entry, live: Mapping[str, Any]) -> Entry:
 def leftovers(inventory: Inventory, desired: Iterable[ObjectKey]) -> list[ObjectKey]:
     """Objects that were applied once and are not wanted any more, workloads first and RBAC last.
 
-    CRDs and namespaces are never among them: deleting one deletes everything of users in it.
+    CRDs and namespaces are never among them: deleting one deletes everything of users in it. Nor is anything of a
+    Calico whose Installation is not gone yet: tigera-operator alone takes the Installation's finalizers off.
     """
     wanted = set(desired)
-    gone = [key for key in inventory if key not in wanted and key.kind not in KEPT_KINDS]
+    kept = _needed_by_installation(inventory) if INSTALLATION not in wanted else set()
+    gone = [key for key in inventory if key not in wanted and key not in kept and key.kind not in KEPT_KINDS]
     return sorted(gone, key=lambda key: (removal_rank(key.kind), key))
+
+
+def _needed_by_installation(inventory: Inventory) -> set[ObjectKey]:
+    """Everything of Calico's, for as long as the inventory lists its Installation."""
+    if INSTALLATION not in inventory:
+        return set()
+    return {key for key, entry in inventory.items() if entry.stage in CALICO_STAGES}
 
 
 def removal_rank(kind: str) -> int:

@@ -15,7 +15,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.api.times import parse_rfc3339
 from cnichain.catalogue.load import InForce
-from cnichain.render.stages import Stage
+from cnichain.render.stages import CALICO_STAGES, Stage
 
 HELD_BACK = timedelta(minutes=2)
 """So long a chain that was Ready stays so while a passing error lasts, as cluster-network-operator does it (its
@@ -32,21 +32,26 @@ class Type(StrEnum):
     CILIUM_READY = "CiliumReady"
     CHAIN_READY = "ChainReady"
     HUBBLE_READY = "HubbleReady"
+    CALICO_READY = "CalicoReady"
     PODS_MANAGED = "PodsManaged"
     DRIFTED = "Drifted"
     ROLLING_OUT = "RollingOut"
     CATALOGUE_VALID = "CatalogueValid"
 
 
-NEEDED = (Type.PREFLIGHT_PASSED, Type.CILIUM_READY, Type.CHAIN_READY, Type.HUBBLE_READY)
-"""What must hold for the chain to be Ready."""
+NEEDED = (Type.PREFLIGHT_PASSED, Type.CILIUM_READY, Type.CHAIN_READY, Type.HUBBLE_READY, Type.CALICO_READY)
+"""What must hold for the chain to be Ready; Calico where it is on."""
 
 
 @dataclass(frozen=True)
 class StageReport:
-    """One stage as a pass left it. waiting_for: what its gate still waits for, empty when it is healthy."""
+    """One stage as a pass left it. waiting_for: what its gate still waits for, empty when it is healthy.
+
+    reason: what kind of wait it is.
+    """
 
     waiting_for: str = ""
+    reason: Reason = Reason.WAITING_FOR_HEALTH
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class Report:
 
     error stops the pass; error_in says which part it belongs to. overdue: the gate has waited past its deadline.
     findings: of preflight, but for what is fine; None when it did not get to look. refused: what preflight refuses
-    while the chain that runs is kept as it is.
+    while the chain that runs is kept as it is. calico: the version that spec asks for, "" when it is off, None while
+    that is not known. soon: what is waited for comes in a moment, and nothing that is watched says so.
     """
 
     generation: int
@@ -82,6 +88,8 @@ class Report:
     overdue: bool = False
     suspended: bool = False
     removal: Removal | None = None
+    calico: str | None = None
+    soon: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,9 @@ def _parts(report: Report) -> dict[Type, _Verdict]:
     hubble = _stages(report, (Stage.HUBBLE,), "Hubble is available.")
     if hubble is not None:
         verdicts[Type.HUBBLE_READY] = hubble
+    calico = _calico(report)
+    if calico is not None:
+        verdicts[Type.CALICO_READY] = calico
     if report.error is not None:
         verdicts[report.error_in] = _Verdict("False", report.error.reason, report.error.message)
     verdicts[Type.PODS_MANAGED] = _Verdict(
@@ -191,8 +202,20 @@ def _stages(report: Report, stages: tuple[Stage, ...], well: str) -> _Verdict | 
     reports = [report.stages[stage] for stage in stages if stage in report.stages]
     for stage in reports:
         if stage.waiting_for:
-            return _Verdict("False", Reason.WAITING_FOR_HEALTH, stage.waiting_for)
+            return _Verdict("False", stage.reason, stage.waiting_for)
     return _Verdict("True", Reason.READY, well) if len(reports) == len(stages) else None
+
+
+def _calico(report: Report) -> _Verdict | None:
+    """Calico's verdict: with Calico off it is False for the reason Disabled, and counts for nothing."""
+    if report.calico is None:
+        return None
+    if report.calico:
+        return _stages(report, CALICO_STAGES, f"Calico {report.calico} enforces NetworkPolicy.")
+    removal = _stages(report, (Stage.CALICO,), "")
+    if removal is not None and removal.status != "True":
+        return removal
+    return _Verdict("False", Reason.DISABLED, "spec.calico.enabled is false.")
 
 
 def _chain(nodes: NodesStatus) -> _Verdict:
@@ -226,7 +249,7 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
             Type.RECONCILING: _Verdict("False" if held else "True", removal.reason, removal.message),
             Type.ROLLING_OUT: _Verdict("False", Reason.UNINSTALLING, "Is being uninstalled."),
         }
-    missing = [verdicts[kind] for kind in NEEDED if kind in verdicts and verdicts[kind].status != "True"]
+    missing = [verdicts[kind] for kind in NEEDED if kind in verdicts and not _is_fine(verdicts[kind])]
     if report.suspended:
         said = "spec.suspend is true: nothing is changed."
         return {
@@ -237,7 +260,8 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
         }
     if missing:
         first = missing[0]
-        at = f"Stage {report.current}: " if report.current and first.reason is Reason.WAITING_FOR_HEALTH else ""
+        waits = {Reason.WAITING_FOR_HEALTH, Reason.CALICO_REMOVING}
+        at = f"Stage {report.current}: " if report.current and first.reason in waits else ""
         reason = Reason.PROGRESS_DEADLINE_EXCEEDED if report.overdue else first.reason
         return {
             Type.READY: _Verdict("False", reason, f"{at}{first.message}"),
@@ -251,6 +275,10 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
         Type.RECONCILING: _Verdict("False", Reason.READY, "Everything is as spec asks for."),
         Type.ROLLING_OUT: _Verdict("False", Reason.READY, "No change is under way."),
     }
+
+
+def _is_fine(verdict: _Verdict) -> bool:
+    return verdict.status == "True" or verdict.reason is Reason.DISABLED
 
 
 def _condition(kind: Type, verdict: _Verdict, before: Condition | None, generation: int, now: str) -> Condition:

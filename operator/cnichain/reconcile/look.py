@@ -13,14 +13,17 @@ from cnichain.api.chainstatus import VersionsStatus
 from cnichain.api.names import CILIUM_NAMESPACE
 from cnichain.apply.history import HistoryStore, minor_of
 from cnichain.catalogue.load import CONFIG_MAP
-from cnichain.catalogue.model import Catalogue, CiliumRelease, PrimaryRule
+from cnichain.catalogue.model import CalicoRelease, Catalogue, CiliumRelease, PrimaryRule
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.resources import CONFIG_MAPS, DAEMON_SETS, SECRETS, Discovery
+from cnichain.plan.health import Health
 from cnichain.plan.nodes import node_spec
 from cnichain.preflight.facts import ClusterFacts
+from cnichain.preflight.policy import check_calico_step, check_policy_engine
 from cnichain.preflight.primary import image_of, version_of
 from cnichain.preflight.registry import summary
 from cnichain.preflight.upgrade import check_step
+from cnichain.reconcile.calicoview import look_at_calico
 from cnichain.reconcile.catalogues import CatalogueSource
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
@@ -28,6 +31,8 @@ from cnichain.reconcile.nodesync import NodeView
 from cnichain.reconcile.preflight import Preflight, as_status, stopping
 from cnichain.reconcile.settings import Settings
 from cnichain.render.available import check_available
+from cnichain.render.calico import RenderedCalico
+from cnichain.render.calicofiles import fetch_calico
 from cnichain.render.certs import SECRET_NAMES, plan_certificates
 from cnichain.render.charts import ChartStore
 from cnichain.render.manifests import Manifest, canonical_digest, with_owner
@@ -55,6 +60,8 @@ class Picture:
     certificates_end: datetime
     first_minor: str
     remembered: bool
+    calico: CalicoRelease | None
+    calico_health: Health
 
     @property
     def all_manifests(self) -> list[Manifest]:
@@ -84,7 +91,9 @@ class Looker:
         self._preflight = Preflight(client)
         self._helm = settings.helm
         self._charts = ChartStore(settings.cache_dir, settings.chart_dir, settings.chart_repository)
+        self._calico_repository = settings.calico_repository
         self._rendered: tuple[object, Rendered] | None = None
+        self._rendered_calico: tuple[object, RenderedCalico] | None = None
         self._discovery: tuple[float, Discovery, str] | None = None
 
     async def look(self, spec: CNIChainSpec, owner: str, versions: VersionsStatus, report: Report) -> Picture:
@@ -98,8 +107,13 @@ class Looker:
         report.catalogue = await self._catalogues.current()
         catalogue = report.catalogue.catalogue
         check_available(spec)
+        check_policy_engine(spec)
+        report.calico = spec.calico.version if spec.calico.enabled else ""
         release = catalogue.cilium_release(spec.cilium.version)
         check_step(versions.cilium, release.version)
+        calico = catalogue.calico_release(spec.calico.version or "") if spec.calico.enabled else None
+        if calico is not None:
+            check_calico_step(versions.calico, calico.version)
         rule = catalogue.primary(spec.primary.plugin)
         nodes = NodeView(await self._cluster.nodes(), await self._cluster.node_reports())
         report.nodes = nodes.counts(spec)
@@ -111,6 +125,9 @@ class Looker:
         report.refused = stopping(results, upkeep=spec.suspend or versions.cilium == release.version)
         version = version_of(daemon_set or {"metadata": {}}, rule.container)
         report.preflight = f"{spec.primary.plugin.value} {version}, Kubernetes {kubernetes}.{summary(results)}"
+        report.error_in = Type.CALICO_READY
+        view = await look_at_calico(self._client, self._cluster, spec, discovery)
+        rendered_calico = await self._render_calico(calico, owner)
         report.error_in = Type.CILIUM_READY
         facts = ClusterFacts(
             kubernetes_version=kubernetes,
@@ -119,12 +136,15 @@ class Looker:
             nodes_total=len(nodes.nodes),
             primary_version=version,
             primary_image=image_of(daemon_set or {}, rule.container),
+            cilium_enforces=view.cilium_enforces,
         )
         recorded = await HistoryStore(self._client, self._namespace, owner).first_minor()
         first = recorded or minor_of(versions.first_minor) or minor_of(versions.cilium) or release.minor
         rendered = await self._render(spec, release, facts, first)
         report.preflight = " ".join((report.preflight, *rendered.notes))
         manifests, certificates_end = await self._with_certificates(rendered, owner)
+        if rendered_calico is not None:
+            manifests |= {stage: list(items) for stage, items in rendered_calico.stages.items()}
         return Picture(
             spec,
             release,
@@ -137,11 +157,19 @@ class Looker:
             certificates_end,
             first,
             recorded == first,
+            calico,
+            view.health,
         )
 
     def forget_discovery(self) -> None:
         """Ask the API server anew for what it serves."""
         self._discovery = None
+
+    async def rediscover(self) -> Discovery:
+        """What the API server serves now."""
+        self.forget_discovery()
+        discovery, _ = await self._discover()
+        return discovery
 
     async def _discover(self) -> tuple[Discovery, str]:
         now = time.monotonic()
@@ -163,6 +191,17 @@ class Looker:
             )
             self._rendered = (key, rendered)
         return self._rendered[1]
+
+    async def _render_calico(self, release: CalicoRelease | None, owner: str) -> RenderedCalico | None:
+        """Calico's objects; read and parsed only when the release has changed. Nothing is kept while Calico is off."""
+        if release is None:
+            self._rendered_calico = None
+            return None
+        key = (release, owner)
+        if self._rendered_calico is None or self._rendered_calico[0] != key:
+            rendered = await fetch_calico(release, owner, files=self._charts, repository=self._calico_repository)
+            self._rendered_calico = (key, rendered)
+        return self._rendered_calico[1]
 
     async def _with_certificates(self, rendered: Rendered, owner: str) -> tuple[dict[Stage, list[Manifest]], datetime]:
         """All manifests by stage, the certificates among them, and when the first certificate ends."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cnichain import __version__
-from cnichain.api.chain import CNIChainSpec, parse_duration, parse_spec
+from cnichain.api.chain import CNIChainSpec, PolicyEngine, parse_duration, parse_spec
 from cnichain.api.chainnode import Condition
 from cnichain.api.chainstatus import (
     CertificatesStatus,
@@ -50,6 +50,7 @@ from cnichain.reconcile.waiting import is_overdue, noted
 
 logger = logging.getLogger(__name__)
 
+SOON_SECONDS = 1.0
 WAITING_SECONDS = 15.0
 """A look at least this often while something is waited for; the watches usually come first."""
 
@@ -168,7 +169,8 @@ class Reconciler:
         live = await engine.observe(keys, picture.discovery)
         self._cluster.watch_applied(places(keys, picture.discovery), owner)
         this.update(revisions=begun(this.status.revisions, _content(this, picture), utc_now()))
-        run = StageRun(self._client, engine, picture, live, this.report, owner, this.say, this.events)
+        rediscover = self._looker.rediscover
+        run = StageRun(self._client, engine, picture, live, this.report, owner, this.say, this.events, rediscover)
         try:
             healthy = await run.run()
         finally:
@@ -179,7 +181,8 @@ class Reconciler:
         if healthy:
             this.update(revisions=deployed(this.status.revisions, utc_now()))
             versions = this.status.versions or VersionsStatus()
-            this.update(versions=versions.model_copy(update={"cilium": picture.release.version}))
+            calico = picture.calico.version if picture.calico else ""
+            this.update(versions=versions.model_copy(update={"cilium": picture.release.version, "calico": calico}))
 
     @staticmethod
     def _note_waiting(this: Pass, spec: CNIChainSpec) -> None:
@@ -206,7 +209,8 @@ class Reconciler:
         ready = any(item.type == Type.READY and item.status == "True" for item in now)
         if report.error is not None:
             return Outcome(ready=False, again=report.error.retry_after, failed=True)
-        return Outcome(ready=ready, again=None if ready or report.suspended else WAITING_SECONDS)
+        waiting = SOON_SECONDS if report.soon else WAITING_SECONDS
+        return Outcome(ready=ready, again=None if ready or report.suspended else waiting)
 
 
 def _describe(this: Pass, picture: Picture) -> None:
@@ -223,8 +227,8 @@ def _describe(this: Pass, picture: Picture) -> None:
             min_version=spec.primary.min_version or picture.rule.recommended_minimum,
             hubble_metrics=[metric.value for metric in spec.hubble.metrics],
             writer=spec.conflist.writer.value,
+            policy_engine=(PolicyEngine.CILIUM if facts.cilium_enforces else PolicyEngine.CALICO).value,
             values_digest=picture.rendered.values_digest,
-            policy_engine=spec.policy_engine.value,
             on_cilium_down=spec.conflist.on_cilium_down.value,
             on_shadow=spec.conflist.on_shadow.value,
             startup_taint=spec.nodes.startup_taint,

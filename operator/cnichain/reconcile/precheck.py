@@ -15,6 +15,7 @@ from cnichain.plan.seen import nodes_seen, reports_seen
 from cnichain.preflight.facts import ClusterFacts
 from cnichain.preflight.finding import Category, Check, Finding, Result, ok, refused, warning
 from cnichain.preflight.gathered import NodesSeen, ReportsSeen, Unread
+from cnichain.preflight.policy import check_policy_engine
 from cnichain.preflight.registry import run_checks
 from cnichain.preflight.subject import Subject
 from cnichain.preflight.upgrade import check_step
@@ -106,6 +107,12 @@ def spec_results(spec: CNIChainSpec, catalogue: Catalogue, installed: str) -> li
         check_available(spec)
         return ok("all are in this release.")
 
+    def engine() -> Finding:
+        check_policy_engine(spec)
+        if spec.calico.enabled:
+            catalogue.calico_release(spec.calico.version or "")
+        return ok(f"{spec.policy_engine.value}.")
+
     def step() -> Finding:
         check_step(installed, version)
         return ok(f"from {installed or 'nothing'} to {version}.")
@@ -114,6 +121,7 @@ def spec_results(spec: CNIChainSpec, catalogue: Catalogue, installed: str) -> li
         _result("features", "features", features),
         _result("primary-known", "primary CNI", known_primary),
         _result("cilium-known", "version of Cilium", known_version),
+        _result("policy-engine", "policy engine", engine),
         _result("upgrade-step", "upgrade step", step),
         _result("spec-values", "values", values),
     ]

@@ -6,19 +6,23 @@ from pathlib import Path
 from cnichain.api.names import SYSTEM_NAMESPACE
 
 OFFICIAL_CHART_REPOSITORY = "https://helm.cilium.io/"
+OFFICIAL_CALICO_REPOSITORY = "https://raw.githubusercontent.com/projectcalico/calico/"
+"""Under it, vVERSION/manifests/ holds a release's manifests."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Process settings, from flags and environment; the same for every pass.
 
-    chart_dir: folder of chart archives, None to fetch them from chart_repository. helm: path or name of the program.
+    chart_dir: folder of chart archives and of Calico's manifests, None to fetch them from chart_repository and
+    calico_repository. helm: path or name of the program.
     catalogue: a file that adds to or overrides the catalogue. resync_seconds: a full look even if nothing woke us.
     """
 
     cache_dir: Path
     chart_dir: Path | None = None
     chart_repository: str = OFFICIAL_CHART_REPOSITORY
+    calico_repository: str = OFFICIAL_CALICO_REPOSITORY
     helm: str = "helm"
     catalogue: Path | None = None
     namespace: str = SYSTEM_NAMESPACE

@@ -1,19 +1,20 @@
 """The stages of one pass: apply what differs, look at the gate, stop at the first that has to wait."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnichain.api.reasons import Reason
 from cnichain.api.times import utc_now
 from cnichain.apply.engine import Change, Engine, Live
 from cnichain.kube.client import KubeClient
-from cnichain.kube.resources import CRDS
+from cnichain.kube.resources import CRDS, Discovery
 from cnichain.plan.health import health_of
+from cnichain.reconcile.calico import not_served, remove_installation
 from cnichain.reconcile.conditions import Report, StageReport, Type
 from cnichain.reconcile.look import Picture
 from cnichain.reconcile.nodesync import open_nodes, sync_leaving, sync_scope
 from cnichain.render.manifests import Manifest
-from cnichain.render.stages import Stage, cilium_crds
+from cnichain.render.stages import CALICO_STAGES, Stage, cilium_crds
 
 Event = tuple[Reason, str]
 
@@ -23,7 +24,7 @@ class StageRun:
     """The stages of one pass over one CNIChain.
 
     say: writes the report to status before a stage is applied, so that whoever watches sees it. events: what happened,
-    for the caller to post.
+    for the caller to post. rediscover: asks the API server anew for what it serves.
     """
 
     client: KubeClient
@@ -34,18 +35,23 @@ class StageRun:
     owner: str
     say: Callable[[], Awaitable[None]]
     events: list[Event]
+    rediscover: Callable[[], Awaitable[Discovery]]
 
     async def run(self) -> bool:
         """True when every stage is applied and healthy. Raises ChainError where the API server refuses an object."""
         await self.engine.refuse_foreign(self.picture.all_manifests, self.live, self.picture.discovery)
         await self._put_back()
         for stage in Stage:
+            if stage in CALICO_STAGES and self.picture.calico is None:
+                continue
             self.report.current = stage
-            self.report.error_in = Type.HUBBLE_READY if stage is Stage.HUBBLE else Type.CILIUM_READY
+            self.report.error_in = _part_of(stage)
             waiting_for = await self._stage(stage)
             self.report.stages[stage] = StageReport(waiting_for)
             if waiting_for:
                 return False
+        if await self._remove_calico():
+            return False
         self.report.current = None
         await self.engine.prune([item.key for item in self.picture.all_manifests], self.live, self.picture.discovery)
         return True
@@ -74,7 +80,18 @@ class StageRun:
             await self.say()
             await self.engine.apply(stage.value, changes, self.live, self.picture.discovery)
             self.events.append((Reason.STAGE_APPLIED, f"Stage {stage.value}: {len(changes)} objects applied."))
-        return self._unhealthy(manifests) or (await self._missing_crd() if stage is Stage.OPERATOR else "")
+        return await self._gate(stage, manifests)
+
+    async def _gate(self, stage: Stage, manifests: Sequence[Manifest]) -> str:
+        """What the gate of an applied stage waits for, in words."""
+        if stage is Stage.CALICO_CRDS:
+            return await self._not_served(manifests)
+        waiting_for = self._unhealthy(manifests)
+        if waiting_for:
+            return waiting_for
+        if stage is Stage.OPERATOR:
+            return await self._missing_crd()
+        return self.picture.calico_health.message if stage is Stage.CALICO else ""
 
     async def _nodes(self, changes: Sequence[Change]) -> str:
         """Tell the nodes what they should have; what the agents' DaemonSets have to wait for."""
@@ -86,6 +103,30 @@ class StageRun:
         await sync_scope(self.client, picture.nodes, picture.spec, wanted, self.owner)
         await open_nodes(self.client, picture.nodes, picture.spec)
         return ""
+
+    async def _not_served(self, crds: Sequence[Manifest]) -> str:
+        """The first kind of Calico's CRDs that is not served yet; the stages after this one see the new discovery."""
+        if not not_served(crds, self.picture.discovery):
+            return ""
+        self.picture = replace(self.picture, discovery=await self.rediscover())
+        missing = not_served(crds, self.picture.discovery)
+        self.report.soon = bool(missing)
+        return f"{missing[0]} is not served yet, though its CRD is applied" if missing else ""
+
+    async def _remove_calico(self) -> bool:
+        """Take one step of removing Calico where spec does not ask for it any more; whether it waits for something."""
+        if self.picture.calico is not None:
+            return False
+        self.report.error_in = Type.CALICO_READY
+        removal = await remove_installation(self.client, self.live, self.picture.discovery, self.owner)
+        if removal.begun:
+            self.events.append((Reason.CALICO_REMOVING, f"{removal.waiting_for}."))
+        if removal.waiting_for:
+            self.report.current = Stage.CALICO
+            self.report.stages[Stage.CALICO] = StageReport(removal.waiting_for, Reason.CALICO_REMOVING)
+        elif removal.done:
+            self.events.append((Reason.CALICO_REMOVED, "Calico has left the nodes; tigera-operator goes now."))
+        return bool(removal.waiting_for)
 
     def _unhealthy(self, manifests: Sequence[Manifest]) -> str:
         """The first object of a stage that is not healthy, in words."""
@@ -105,3 +146,10 @@ def _drift_message(changes: Sequence[Change]) -> str:
     shown = "; ".join(change.why for change in changes[:3])
     more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
     return f"Put back at {utc_now()}: {shown}{more}."
+
+
+def _part_of(stage: Stage) -> Type:
+    """The condition that an error in a stage belongs to."""
+    if stage in CALICO_STAGES:
+        return Type.CALICO_READY
+    return Type.HUBBLE_READY if stage is Stage.HUBBLE else Type.CILIUM_READY

@@ -1,7 +1,7 @@
-"""Chart archives, always checked against the catalogue's sha256 before helm sees them.
+"""Files that the catalogue pins (chart archives, Calico's manifests), always checked against its sha256 before use.
 
-A chart comes from a folder (air gap) or from a Helm repository. What was checked is kept in the cache under its digest,
-and helm reads that copy: nobody can swap the archive between the check and the render.
+A file comes from a folder (air gap) or from a repository. What was checked is kept in the cache under its digest, and
+only that copy is read: nobody can swap the file between the check and the render.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import os
 import random
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -28,15 +29,28 @@ LONGEST_DELAY_SECONDS = 8.0
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
+@dataclass(frozen=True)
+class PinnedFile:
+    """A file of a release. of: whose it is, for messages. paths: where it may be under a folder, in order of trial;
+    the last part of the first names it in the cache. url: where it is without a folder.
+    """
+
+    of: str
+    sha256: str
+    paths: tuple[str, ...]
+    url: str
+
+
 class _PassingError(Exception):
     """A download failed in a way that may pass by itself."""
 
 
 class ChartStore:
-    """Fetches chart archives and keeps the checked ones.
+    """Fetches pinned files and keeps the checked ones.
 
-    cache_dir: made when it is missing. chart_dir: folder of archives named cilium-VERSION.tgz; with it no request is
-    ever made. repository: URL of a Helm repository. total_seconds: limit for one download with all its retries.
+    cache_dir: made when it is missing. chart_dir: folder of archives named cilium-VERSION.tgz, and of Calico's
+    manifests; with it no request is ever made. repository: URL of a Helm repository. total_seconds: limit for one
+    download with all its retries.
     """
 
     def __init__(
@@ -55,21 +69,26 @@ class ChartStore:
         self._first_delay_seconds = first_delay_seconds
 
     async def fetch(self, release: CiliumRelease) -> Path:
-        """The checked archive of a release, in the cache.
+        """The checked archive of a release, in the cache. Errors as of `fetch_file`."""
+        url = urljoin(self._repository.rstrip("/") + "/", release.archive)
+        return await self.fetch_file(
+            PinnedFile(f"Cilium {release.version}", release.chart_sha256, (release.archive,), url)
+        )
+
+    async def fetch_file(self, wanted: PinnedFile) -> Path:
+        """The checked file, in the cache.
 
         Raises ChainError: ChartNotFound (folder), ChartUnreachable (repository), ChartDigestMismatch; nothing is left
         in the cache then. A cache that cannot be written is a ChartNotFound that says so.
         """
-        kept = self._cache_dir / release.chart_sha256 / release.archive
-        if await asyncio.to_thread(_is_intact, kept, release.chart_sha256):
+        kept = self._cache_dir / wanted.sha256 / Path(wanted.paths[0]).name
+        if await asyncio.to_thread(_is_intact, kept, wanted.sha256):
             return kept
         if self._chart_dir is not None:
-            content = await asyncio.to_thread(_read, self._chart_dir, release)
-            source = str(self._chart_dir / release.archive)
+            content, source = await asyncio.to_thread(_read, self._chart_dir, wanted)
         else:
-            source = urljoin(self._repository.rstrip("/") + "/", release.archive)
-            content = await self._download(source)
-        _check(content, release, source)
+            content, source = await self._download(wanted.url), wanted.url
+        _check(content, wanted, source)
         await asyncio.to_thread(_keep, kept, content)
         return kept
 
@@ -118,12 +137,12 @@ async def _get(session: aiohttp.ClientSession, url: str, limit_seconds: float) -
     return bytes(content)
 
 
-def _check(content: bytes, release: CiliumRelease, source: str) -> None:
+def _check(content: bytes, wanted: PinnedFile, source: str) -> None:
     found = hashlib.sha256(content).hexdigest()
-    if found != release.chart_sha256:
+    if found != wanted.sha256:
         raise ChainError(
             Reason.CHART_DIGEST_MISMATCH,
-            f"{source} has sha256 {found}, the catalogue pins {release.chart_sha256} for Cilium {release.version}.",
+            f"{source} has sha256 {found}, the catalogue pins {wanted.sha256} for {wanted.of}.",
         )
 
 
@@ -136,17 +155,20 @@ def _is_intact(path: Path, sha256: str) -> bool:
         raise ChainError(Reason.CHART_NOT_FOUND, f"the chart cache cannot be read: {error}.") from error
 
 
-def _read(folder: Path, release: CiliumRelease) -> bytes:
-    path = folder / release.archive
+def _read(folder: Path, wanted: PinnedFile) -> tuple[bytes, str]:
+    """Content and path of the first of the file's paths that is in the folder."""
+    path = next((folder / item for item in wanted.paths if (folder / item).exists()), folder / wanted.paths[0])
     try:
         with path.open("rb") as file:
             content = file.read(SIZE_LIMIT + 1)
     except OSError as error:
         detail = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise ChainError(Reason.CHART_NOT_FOUND, f"{release.archive} {detail} in the chart folder {folder}.") from error
+        names = " (or ".join(wanted.paths) + ")" * (len(wanted.paths) - 1)
+        raise ChainError(Reason.CHART_NOT_FOUND, f"{names} {detail} in the chart folder {folder}.") from error
     if len(content) > SIZE_LIMIT:
-        raise ChainError(Reason.CHART_NOT_FOUND, f"{path} has more than {SIZE_LIMIT // 1024 // 1024} MiB: not a chart.")
-    return content
+        limit = SIZE_LIMIT // 1024 // 1024
+        raise ChainError(Reason.CHART_NOT_FOUND, f"{path} has more than {limit} MiB: not what it should be.")
+    return content, str(path)
 
 
 def _keep(path: Path, content: bytes) -> None:

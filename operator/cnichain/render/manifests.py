@@ -116,7 +116,7 @@ def parse(text: str) -> tuple[Manifest, ...]:
     """
     found: dict[ObjectKey, Manifest] = {}
     for document in documents(text):
-        if _is_hook(document):
+        if is_hook(document):
             continue
         item = manifest(document)
         if item.key in found:
@@ -159,7 +159,8 @@ def sorted_by_kind(items: Iterable[Manifest]) -> list[Manifest]:
     return sorted(items, key=lambda item: (kind_rank(item.kind), item.kind, item.namespace or "", item.name))
 
 
-def _is_hook(document: Mapping[str, Any]) -> bool:
+def is_hook(document: Mapping[str, Any]) -> bool:
+    """Whether a document is a Helm hook that is not on the list of allowed ones."""
     metadata = document.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
     if not isinstance(annotations, Mapping) or HOOK_ANNOTATION not in annotations:

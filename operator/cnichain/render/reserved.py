@@ -94,6 +94,7 @@ AGENT_SETTINGS: dict[str, str] = {
     "auto-direct-node-routes": RESERVED["autoDirectNodeRoutes"],
     "enable-ipv4-masquerade": RESERVED["enableIPv4Masquerade"],
     "enable-ipv6-masquerade": RESERVED["enableIPv6Masquerade"],
+    "enable-policy": "policyEnforcementMode is its place in the chart",
     "enable-hubble": RESERVED["hubble.enabled"],
     "enable-k8s-networkpolicy": RESERVED["k8sNetworkPolicy.enabled"],
     "unmanaged-pod-watcher-interval": RESERVED["operator.unmanagedPodWatcher.restart"],

@@ -1,7 +1,8 @@
-"""The order in which rendered objects go to the cluster: four stages, each proven before the next. Pure.
+"""The order in which rendered objects go to the cluster: in stages, each proven before the next. Pure.
 
 cilium-operator registers the CRDs that cilium-agent waits for (and gives up on after five minutes), so it comes first;
-Hubble's relay and UI need agents that answer.
+Hubble's relay and UI need agents that answer. Calico comes last, since it takes enforcement over from a Cilium that
+works: its CRDs, tigera-operator, and the Installation that tells it what to do.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,13 @@ class Stage(StrEnum):
     OPERATOR = "operator"
     AGENTS = "agents"
     HUBBLE = "hubble"
+    CALICO_CRDS = "calico-crds"
+    CALICO_OPERATOR = "calico-operator"
+    CALICO = "calico"
+
+
+CALICO_STAGES = (Stage.CALICO_CRDS, Stage.CALICO_OPERATOR, Stage.CALICO)
+"""Stages that are empty unless `spec.calico.enabled`."""
 
 
 CONFIG_KINDS = frozenset(

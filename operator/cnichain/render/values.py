@@ -128,6 +128,8 @@ def _curated(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) ->
         cni["enableRouteMTUForCNIChaining"] = True
     curated: dict[str, Any] = {
         "cni": cni,
+        # NetworkPolicy alone: a CiliumNetworkPolicy that is there keeps being enforced, whoever the engine is.
+        "k8sNetworkPolicy": {"enabled": facts.cilium_enforces},
         "routingMode": "native",
         "enableIPv4Masquerade": False,
         "enableIPv6Masquerade": False,
