@@ -58,3 +58,15 @@ def chart_dir() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def calico_dir() -> Path:
+    """The folder of Calico's manifests as upstream publishes them: CALICO_DIR, else ../shared/calico."""
+    folder = Path(os.environ.get("CALICO_DIR") or ROOT.parent / "shared" / "calico")
+    if not (folder / "v3.26.0" / "tigera-operator.yaml").is_file():
+        reason = f"no manifests of Calico in {folder}; name their folder with CALICO_DIR"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder

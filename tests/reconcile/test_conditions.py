@@ -15,7 +15,7 @@ SOME = NodesStatus(in_scope=3, verified=1, summary="1/3", not_verified=["a: Wait
 
 
 def healthy(**changes: object) -> Report:
-    report = Report(generation=2, preflight="fine.", nodes=ALL, chained="All is chained.")
+    report = Report(generation=2, preflight="fine.", nodes=ALL, chained="All is chained.", calico="3.26.0")
     report.stages = {stage: StageReport() for stage in Stage}
     for name, value in changes.items():
         setattr(report, name, value)
@@ -39,6 +39,9 @@ def test_all_well_is_ready_and_says_what_is_chained() -> None:
         (Stage.OPERATOR, "CiliumReady"),
         (Stage.AGENTS, "CiliumReady"),
         (Stage.HUBBLE, "HubbleReady"),
+        (Stage.CALICO_CRDS, "CalicoReady"),
+        (Stage.CALICO_OPERATOR, "CalicoReady"),
+        (Stage.CALICO, "CalicoReady"),
     ],
 )
 def test_a_waiting_stage_holds_its_part_and_ready(stage: Stage, condition: str) -> None:
@@ -50,6 +53,27 @@ def test_a_waiting_stage_holds_its_part_and_ready(stage: Stage, condition: str) 
         assert "DaemonSet x: 1 of 3 pods available" in found[kind].message
     assert found["Reconciling"].status == "True"
     assert found["Stalled"].status == "False", "waiting can heal by itself"
+
+
+def test_calico_that_is_off_is_disabled_and_holds_nothing_up() -> None:
+    found = by_type(conditions(healthy(calico=""), [], T1))
+    assert (found["CalicoReady"].status, found["CalicoReady"].reason) == ("False", "Disabled")
+    assert found["Ready"].status == "True"
+
+
+def test_calico_that_is_being_removed_holds_ready() -> None:
+    report = healthy(calico="", current=Stage.CALICO)
+    report.stages[Stage.CALICO] = StageReport("finalizers left: x", Reason.CALICO_REMOVING)
+    found = by_type(conditions(report, [], T1))
+    for kind in ("CalicoReady", "Ready"):
+        assert (found[kind].status, found[kind].reason) == ("False", "CalicoRemoving")
+    assert found["Stalled"].status == "False"
+
+
+def test_calico_is_as_before_where_a_pass_did_not_get_to_it() -> None:
+    before = conditions(healthy(), [], T1)
+    found = by_type(conditions(healthy(calico=None), before, T2))
+    assert (found["CalicoReady"].status, found["CalicoReady"].last_transition_time) == ("True", T1)
 
 
 def test_one_unverified_node_is_enough_not_to_be_ready() -> None:

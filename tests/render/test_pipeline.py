@@ -277,7 +277,8 @@ def test_a_setting_given_twice_is_refused(render: Render) -> None:
 
 def test_reserved_keys_and_missing_features_are_refused_before_helm_runs(render: Render) -> None:
     assert refused(render, "1.20.0", values={"cni": {"exclusive": True}}).reason is Reason.RESERVED_VALUE
-    assert refused(render, "1.20.0", policyEngine="Calico").reason is Reason.FEATURE_NOT_AVAILABLE
+    plugin = {"plugin": "flannel"}
+    assert refused(render, "1.20.0", primary=plugin).reason is Reason.FEATURE_NOT_AVAILABLE
 
 
 @FIRST_AND_LAST
@@ -310,3 +311,18 @@ def test_the_gate_of_the_operator_stage_waits_for_crds() -> None:
     names = cilium_crds(load_catalogue().cilium_release("1.17.3"))
     assert "ciliumnodes.cilium.io" in names
     assert all(name.endswith(".cilium.io") for name in names)
+
+
+@ALL
+def test_cilium_leaves_networkpolicy_to_calico_and_every_agent_learns_of_it(
+    render: Render, facts: ClusterFacts, version: str
+) -> None:
+    calico = {"policyEngine": "Calico", "calico": {"enabled": True, "version": "3.26.0"}}
+    before = render(version)
+    after = render(version, cluster=replace(facts, cilium_enforces=False), **calico)
+    for rendered, enforces in ((before, "true"), (after, "false")):
+        data = find(rendered, "ConfigMap", "cilium-config")["data"]
+        assert data["enable-k8s-networkpolicy"] == enforces
+        assert data["enable-policy"] == "default", "a CiliumNetworkPolicy stays in force"
+    pods = [find(rendered, "DaemonSet", "cilium")["spec"]["template"] for rendered in (before, after)]
+    assert pods[0] != pods[1], "agents read their configuration at start only, so they must be restarted"

@@ -92,8 +92,8 @@ class Engine:
             more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
             raise ChainError(
                 Reason.FOREIGN_OBJECT,
-                f"{', '.join(foreign[:5])}{more} exist already and are not CNIChain's: another installation of Cilium or "
-                f"Calico? Remove it, or hand its objects over with the label {OWNER_LABEL}={self._owner}.",
+                f"{', '.join(foreign[:5])}{more} exist already and are not CNIChain's: another installation of Cilium "
+                f"or Calico? Remove it, or hand its objects over with the label {OWNER_LABEL}={self._owner}.",
             )
 
     async def _exists(self, manifest: Manifest, discovery: Discovery) -> bool:

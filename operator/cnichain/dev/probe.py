@@ -10,6 +10,13 @@ TIMEOUT = 5.0
 
 def status(url: str, *, ca: Path | None = None, token: str = "") -> tuple[int, str]:
     """Status code and body of a GET. OSError (also of TLS) or HTTPException when there is no answer."""
+    return send("GET", url, ca=ca, token=token)
+
+
+def send(
+    method: str, url: str, *, ca: Path | None = None, token: str = "", body: str | None = None, content_type: str = ""
+) -> tuple[int, str]:
+    """Status code and body of a request. OSError (also of TLS) or HTTPException when there is no answer."""
     parts = urllib.parse.urlsplit(url)
     if parts.hostname is None:
         raise ValueError(f"not a URL with a host: {url}")
@@ -21,8 +28,9 @@ def status(url: str, *, ca: Path | None = None, token: str = "") -> tuple[int, s
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
     try:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"Content-Type": content_type} if content_type else {}
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", target, headers=headers)
+        connection.request(method, target, body=body, headers=headers)
         response = connection.getresponse()
         return response.status, response.read().decode("utf-8", errors="replace")
     finally:

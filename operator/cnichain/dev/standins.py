@@ -5,8 +5,9 @@
   of the Deployment, and again when the CRDs were removed.
 - For the install container of the cilium DaemonSet: once a node's pod with the label k8s-app=cilium is Running, an
   executable `cilium-cni` is put into the bin folder of that node's folder. It is a placeholder, not the plugin.
+- For tigera-operator: see tigera.py. It alone writes to the API.
 
-It only reads from the API itself, about twice a second: a look at the whole state each time, so nothing is missed.
+It looks about twice a second, at the whole state each time, so nothing is missed.
 """
 
 import argparse
@@ -29,7 +30,8 @@ import yaml
 from cnichain.dev.errors import DevError
 from cnichain.dev.linux import die_with_parent
 from cnichain.dev.nodefolder import NodeFolder, write_placeholder
-from cnichain.dev.probe import status
+from cnichain.dev.probe import send, status
+from cnichain.dev.tigera import TigeraOperator
 
 INTERVAL = 0.5
 MAX_BACKOFF = 10.0
@@ -39,7 +41,7 @@ _FIRST_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ciliumiden
 
 @dataclass(frozen=True)
 class Api:
-    """GET requests by the current context of a kubeconfig (a bearer token and an embedded CA, as ours has)."""
+    """Requests by the current context of a kubeconfig (a bearer token and an embedded CA, as ours has)."""
 
     server: str
     token: str
@@ -72,6 +74,30 @@ class Api:
         answer: dict[str, Any] = json.loads(body)
         return answer
 
+    def apply(self, path: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
+        """Server-side apply. OSError or HTTPException when the API does not take it."""
+        return self._patch(f"{path}?fieldManager={manager}&force=true", body, "application/apply-patch+yaml")
+
+    def merge(self, path: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
+        """A JSON merge patch. OSError or HTTPException when the API does not take it."""
+        return self._patch(f"{path}?fieldManager={manager}", body, "application/merge-patch+json")
+
+    def delete(self, path: str) -> None:
+        """Delete the object at `path`, if it is there."""
+        code, answer = send("DELETE", self.server + path, ca=self.ca, token=self.token)
+        if code not in {200, 202, 404}:
+            raise http.client.HTTPException(f"DELETE {path} answered {code}: {answer[:200]}")
+
+    def _patch(self, path: str, body: dict[str, Any], content_type: str) -> dict[str, Any]:
+        text = json.dumps(body)
+        code, answer = send(
+            "PATCH", self.server + path, ca=self.ca, token=self.token, body=text, content_type=content_type
+        )
+        if code not in {200, 201}:
+            raise http.client.HTTPException(f"PATCH {path} answered {code}: {answer[:200]}")
+        result: dict[str, Any] = json.loads(answer)
+        return result
+
 
 @dataclass
 class StandIns:
@@ -92,6 +118,7 @@ class StandIns:
         """See what is there and do what is due."""
         self._for_cilium_install()
         self._for_cilium_operator()
+        TigeraOperator(self.api, _say).look()
 
     def close(self) -> None:
         """End what still runs."""
