@@ -148,16 +148,23 @@ def test_the_installation_is_ours_where_we_wrote_it_and_tigeras_elsewhere(operat
 
 def test_a_short_outage_of_calico_does_not_restart_ciliums_agents(operator: Harness) -> None:
     start = operator.audit_length()
-    degraded = {"type": "Degraded", "status": "True", "reason": "ResourceNotReady", "message": "Waiting for a pod",
-                "lastTransitionTime": "2026-01-01T00:00:00Z"}  # fmt: skip
-    operator.kubectl("scale", "deployment", "tigera-operator", "-n", "tigera-operator", "--replicas=0")
-    operator.kubectl("patch", "tigerastatus", "calico", "--subresource=status", "--type=merge",
-                     f"--patch={json.dumps({'status': {'conditions': [degraded]}})}")  # fmt: skip
-    operator.wait("Calico's words are carried over",
-                  lambda: "Waiting for a pod" in operator.conditions()["CalicoReady"]["message"], 60)  # fmt: skip
+    stick(operator, "CrashLoopBackOff")
+    operator.wait(
+        "Calico's words are carried over",
+        lambda: "ResourceNotReady: Waiting for calico-node" in operator.conditions()["CalicoReady"]["message"],
+    )
+    assert operator.conditions()["Ready"]["status"] == "False"
     assert operator.conditions()["Stalled"]["status"] == "False", "tigera-operator calls Degraded what it waits for"
+    stick(operator, None)
     operator.wait_ready()
     assert ("patch", CILIUM_CONFIG) not in audit(operator, start)
+
+
+def stick(world: Harness, reason: str | None) -> None:
+    """Let new pods of calico-node wait for a reason, or no longer."""
+    template = {"metadata": {"annotations": {"dev.cnichain.io/stuck": reason}}}
+    patch = json.dumps({"spec": {"template": template}})
+    world.kubectl("patch", "daemonset", "calico-node", "-n", "calico-system", "--type=merge", f"--patch={patch}")
 
 
 def test_an_upgrade_goes_over_several_minors_at_once(operator: Harness) -> None:
