@@ -56,6 +56,7 @@ def test_it_becomes_ready_and_kubectl_wait_sees_it(world: Harness, running: list
         "CiliumReady": "True",
         "ChainReady": "True",
         "HubbleReady": "True",
+        "CalicoReady": "False",
         "PodsManaged": "Unknown",
         "Drifted": "False",
         "RollingOut": "False",
