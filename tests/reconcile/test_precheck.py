@@ -17,7 +17,7 @@ def levels(spec: dict[str, Any], installed: str = "") -> dict[str, tuple[str, st
 def test_a_good_spec_has_nothing_but_ok() -> None:
     found = levels({"cilium": {"version": "1.20.0"}})
     assert set(found.values()) == {("ok", "PreflightPassed")}
-    assert list(found) == ["features", "primary-known", "cilium-known", "upgrade-step", "spec-values"]
+    assert list(found) == ["features", "primary-known", "cilium-known", "policy-engine", "upgrade-step", "spec-values"]
 
 
 @pytest.mark.parametrize(
