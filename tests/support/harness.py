@@ -117,15 +117,8 @@ class Harness:
         ]
         log = self.work / f"operator-{len(self.logs)}.log"
         self.logs.append(log)
-        with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log) as process:
-            self.operator_process = process
+        with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
             yield log
-
-    def kill_operator(self) -> None:
-        """End the newest operator by SIGKILL, as a node that dies does."""
-        assert self.operator_process is not None, "no operator was started"
-        self.operator_process.kill()
-        self.operator_process.wait(timeout=20)
 
     @contextmanager
     def agents(self, kubeconfig: Path | None = None) -> Iterator[list[NodeFolder]]:
