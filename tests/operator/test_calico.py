@@ -21,6 +21,7 @@ CALICO_332 = CILIUM | {"policyEngine": "Calico", "calico": {"enabled": True, "ve
 INSTALLATIONS = "/apis/operator.tigera.io/v1/installations/default"
 DEPLOYMENT = "/apis/apps/v1/namespaces/tigera-operator/deployments/tigera-operator"
 CILIUM_CONFIG = "/api/v1/namespaces/kube-system/configmaps/cilium-config"
+CILIUM_DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/cilium"
 TIGERA_STATUS = "/apis/operator.tigera.io/v1/tigerastatuses/calico"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
 HOLD = "test.cnichain.io/hold"
@@ -223,7 +224,9 @@ def test_removal_in_order_also_by_an_operator_that_was_killed(world: Harness, op
                   f"--patch={json.dumps({'metadata': {'finalizers': held}})}")  # fmt: skip
     world.apply_chain(CILIUM)
     world.wait("the Installation is being deleted", lambda: installation(world)["metadata"].get("deletionTimestamp"))
-    world.kill_operator()
+    newest = world.processes[-1]
+    newest.kill()
+    newest.wait(timeout=20)
     assert world.exists("deployment", "tigera-operator", "-n", "tigera-operator")
     with world.operator(kubeconfig=str(kubeconfig_of_operator(world))):
         world.wait_reason("CalicoReady", "CalicoRemoving")
@@ -245,6 +248,27 @@ def test_removal_in_order_also_by_an_operator_that_was_killed(world: Harness, op
     assert world.exists("namespace", "tigera-operator")
     assert enforces(world) == "true"
     assert world.get("cnichain", "default")["status"]["versions"].get("calico", "") == ""
+
+
+def test_uninstalling_the_chain_takes_calico_off_first_and_in_order(world: Harness) -> None:
+    with world.operator(kubeconfig=str(kubeconfig_of_operator(world))):
+        world.apply_chain(CALICO_332 | {"deletionPolicy": "Uninstall"})
+        world.wait("Calico is ready", lambda: world.conditions()["CalicoReady"]["status"] == "True")
+        world.wait_ready()
+        body = {"apiVersion": "operator.tigera.io/v1", "kind": "Goldmane", "metadata": {"name": "default"}}
+        world.kubectl("create", "--filename=-", stdin=json.dumps(body))
+        start = world.audit_length()
+        world.kubectl("delete", "cnichain", "default", "--wait=false")
+        world.wait_reason("Ready", "CalicoInUse")
+        assert not installation(world)["metadata"].get("deletionTimestamp")
+        world.kubectl("delete", "goldmane", "default", "--timeout=30s")
+        world.wait("the chain is gone", lambda: not world.exists("cnichain", "default"))
+    done = audit(world, start)
+    order = [("delete", INSTALLATIONS), ("delete", DEPLOYMENT), ("delete", CILIUM_DAEMON_SET)]
+    assert [done.index(write) for write in order] == sorted(done.index(write) for write in order), done
+    assert not world.exists("installation", "default")
+    assert not world.exists("deployment", "tigera-operator", "-n", "tigera-operator")
+    assert world.exists("crd", "installations.operator.tigera.io"), "CRDs hold what users made and are kept"
 
 
 def test_the_shipped_roles_were_enough(world: Harness) -> None:

@@ -18,6 +18,7 @@ from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import DEPLOYMENTS, Discovery
 from cnichain.plan.calico import is_going
+from cnichain.plan.inventory import Inventory
 from cnichain.reconcile.calicoview import get_if_served
 from cnichain.render.calico import API_VERSION, DEPLOYMENT, INSTALLATION, NAMESPACE, kinds_of
 from cnichain.render.manifests import Manifest
@@ -70,6 +71,18 @@ async def remove_installation(client: KubeClient, live: Live, discovery: Discove
     await _delete(client, discovery, found)
     logger.info("deleted Installation default; tigera-operator now takes Calico off the nodes")
     return Removal("Installation default is being deleted", begun=True)
+
+
+async def check_removable(client: KubeClient, discovery: Discovery, inventory: Inventory) -> None:
+    """Raise ChainError(CalicoInUse) when the inventory lists the Installation and something else needs it.
+
+    For an uninstallation, which deletes what the inventory lists stage by stage; Calico's stages are the last of an
+    installation and so the first to go, the Installation before tigera-operator.
+    """
+    if INSTALLATION in inventory:
+        found = await get_if_served(client, discovery, INSTALLATION.kind, INSTALLATION.name)
+        if found is not None and not is_going(found):
+            await _refuse_dependents(client, discovery)
 
 
 async def _still_going(client: KubeClient, installation: Object) -> str:

@@ -25,6 +25,7 @@ from cnichain.kube.resources import CRDS
 from cnichain.plan.inventory import Inventory, digest
 from cnichain.plan.nodes import SHOWN_NODES
 from cnichain.plan.removal import NodesLeft, Wishes, batches, kept, may_get_cilium, wishes_of
+from cnichain.reconcile.calico import check_removable
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Removal, Report, Type
 from cnichain.reconcile.events import Recorder
@@ -158,6 +159,7 @@ class Teardown:
         work.inventory = inventory
         discovery = await self._client.discover()
         self._cluster.watch_applied(places(inventory, discovery), work.name)
+        await check_removable(self._client, discovery, inventory)
         remover = Remover(self._client, store, work.name, discovery)
         todo = batches(inventory)
         for number, batch in enumerate(todo):
