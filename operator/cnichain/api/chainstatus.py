@@ -159,6 +159,37 @@ class PreflightStatus(_Status):
     """What is so, and where."""
 
 
+class PlanState(StrEnum):
+    """Where a plan stands."""
+
+    PENDING = "Pending"
+    APPLYING = "Applying"
+    APPLIED = "Applied"
+
+
+class PlanStatus(_Status):
+    """The newest plan: what applying the spec changes in the cluster."""
+
+    name: str = ""
+    """Name of the ConfigMap that holds it."""
+    namespace: str = ""
+    """Its namespace."""
+    digest: str = ""
+    """Digest of the state that it leads to; what an approval names."""
+    generation: int = 0
+    """metadata.generation that it was made for."""
+    state: PlanState = PlanState.PENDING
+    """Pending while it is held, then Applying, then Applied."""
+    create: int = 0
+    """Objects to create."""
+    change: int = 0
+    """Objects to change or to replace."""
+    prune: int = 0
+    """Objects to delete."""
+    rolls: Annotated[list[str], Field(max_length=20)] = []
+    """Workloads whose pods restart."""
+
+
 class CNIChainStatus(_Status):
     """What the chain is. Written by the operator alone."""
 
@@ -182,6 +213,8 @@ class CNIChainStatus(_Status):
     """What is waited for, and since when."""
     revisions: Annotated[list[RevisionStatus], Field(max_length=10)] = []
     """The last ten sets of manifests that were rolled out, the newest last."""
+    plan: PlanStatus | None = None
+    """The newest plan, by reference."""
     stage: str = ""
     """The stage that the operator is at."""
     hubble: str = ""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_node import info as _info
+from cnichain.api.reasons_plan import PLAN_REASONS
 from cnichain.api.reasons_preflight import PREFLIGHT_REASONS
 from cnichain.api.reasons_teardown import TEARDOWN_REASONS
 
@@ -115,6 +116,15 @@ class Reason(StrEnum):
     INVENTORY_UNREADABLE = "InventoryUnreadable"
     API_UNAVAILABLE = "ApiUnavailable"
     INTERNAL_ERROR = "InternalError"
+
+    # A change on its way, and who else writes (reasons_plan.py).
+    PLANNED = "Planned"
+    PAUSED = "Paused"
+    APPROVAL_REQUIRED = "ApprovalRequired"
+    DRIFT_FIGHT = "DriftFight"
+    MUTATED_BY_ADMISSION = "MutatedByAdmission"
+    IMMUTABLE_FIELD = "ImmutableField"
+    SCHEMA_STALE = "SchemaStale"
 
     # One node.
     CHAIN_VERIFIED = "ChainVerified"
@@ -289,7 +299,7 @@ REASONS = {
     ),
     **{
         Reason(code): about
-        for part in (CATALOGUE_REASONS, NODE_REASONS, PREFLIGHT_REASONS, TEARDOWN_REASONS)
+        for part in (CATALOGUE_REASONS, NODE_REASONS, PLAN_REASONS, PREFLIGHT_REASONS, TEARDOWN_REASONS)
         for code, about in part.items()
     },
 }

@@ -5,7 +5,7 @@ and the Kubernetes API conventions (lastTransitionTime moves with `status` alone
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -58,6 +58,18 @@ class Removal:
     nodes: str
 
 
+@dataclass(frozen=True)
+class Hold:
+    """Why a plan is not applied: Paused or ApprovalRequired, and what to do about it."""
+
+    reason: Reason
+    message: str
+
+    def about(self, more: str) -> "Hold":
+        """The same with more to say."""
+        return replace(self, message=self.message + more)
+
+
 @dataclass
 class Report:
     """What a pass saw and did, filled in as it goes.
@@ -65,6 +77,8 @@ class Report:
     error stops the pass; error_in says which part it belongs to. overdue: the gate has waited past its deadline.
     findings: of preflight, but for what is fine; None when it did not get to look. refused: what preflight refuses
     while the chain that runs is kept as it is.
+    hold: a plan is not applied. fight, mutated: objects that another writer, or admission, keeps from being as applied.
+    look_again: seconds until the next correction in a fight is due.
     """
 
     generation: int
@@ -77,6 +91,10 @@ class Report:
     nodes: NodesStatus | None = None
     chained: str = ""
     drift: str = ""
+    fight: str = ""
+    mutated: str = ""
+    look_again: float | None = None
+    hold: Hold | None = None
     error: ChainError | None = None
     error_in: Type = Type.PREFLIGHT_PASSED
     overdue: bool = False
@@ -158,11 +176,7 @@ def _parts(report: Report) -> dict[Type, _Verdict]:
     verdicts[Type.PODS_MANAGED] = _Verdict(
         "Unknown", Reason.NOT_MEASURED, "This release does not count the pods that Cilium manages."
     )
-    verdicts[Type.DRIFTED] = (
-        _Verdict("False", Reason.DRIFT_CORRECTED, report.drift)
-        if report.drift
-        else _Verdict("False", Reason.NO_DRIFT, "Every object is as it was applied.")
-    )
+    verdicts[Type.DRIFTED] = _drifted(report)
     return verdicts
 
 
@@ -185,6 +199,17 @@ def _removed_parts(removal: Removal) -> dict[Type, _Verdict]:
         Type.PODS_MANAGED: _Verdict("Unknown", Reason.UNINSTALLING, "Is being uninstalled."),
         Type.DRIFTED: _Verdict("False", Reason.UNINSTALLING, "Drift is not looked for any more."),
     }
+
+
+def _drifted(report: Report) -> _Verdict:
+    if report.fight:
+        return _Verdict("True", Reason.DRIFT_FIGHT, f"{report.fight}. {REASONS[Reason.DRIFT_FIGHT].fix}")
+    if report.mutated:
+        said = f"Changed by admission, and left so: {report.mutated}. {report.drift}".strip()
+        return _Verdict("False", Reason.MUTATED_BY_ADMISSION, said)
+    if report.drift:
+        return _Verdict("False", Reason.DRIFT_CORRECTED, report.drift)
+    return _Verdict("False", Reason.NO_DRIFT, "Every object is as it was applied.")
 
 
 def _stages(report: Report, stages: tuple[Stage, ...], well: str) -> _Verdict | None:
@@ -227,6 +252,8 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
             Type.ROLLING_OUT: _Verdict("False", Reason.UNINSTALLING, "Is being uninstalled."),
         }
     missing = [verdicts[kind] for kind in NEEDED if kind in verdicts and verdicts[kind].status != "True"]
+    if report.fight:
+        missing.append(verdicts[Type.DRIFTED])
     if report.suspended:
         said = "spec.suspend is true: nothing is changed."
         return {
@@ -234,6 +261,14 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
             Type.STALLED: fine,
             Type.RECONCILING: _Verdict("False", Reason.SUSPENDED, said),
             Type.ROLLING_OUT: _Verdict("False", Reason.SUSPENDED, said),
+        }
+    if report.hold is not None:
+        return {
+            # Not True: that would tell a pipeline that the new spec is in force. The parts tell how the old one is.
+            Type.READY: _Verdict("Unknown", report.hold.reason, report.hold.message),
+            Type.STALLED: fine,
+            Type.RECONCILING: _Verdict("False", report.hold.reason, report.hold.message),
+            Type.ROLLING_OUT: _Verdict("False", report.hold.reason, report.hold.message),
         }
     if missing:
         first = missing[0]

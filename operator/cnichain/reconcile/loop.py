@@ -25,14 +25,17 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import SINGLETON
 from cnichain.api.reasons import Reason
 from cnichain.api.times import rfc3339, utc_now
+from cnichain.apply.dryrun import Forecaster
 from cnichain.apply.engine import Engine, places
 from cnichain.apply.history import HistoryStore
+from cnichain.apply.planstore import PlanStore
 from cnichain.apply.store import InventoryStore
 from cnichain.catalogue.model import Catalogue
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAINS
 from cnichain.plan.inventory import Inventory, digest
+from cnichain.reconcile.care import Care, Event
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.events import Recorder
@@ -42,11 +45,13 @@ from cnichain.reconcile.look import Looker, Picture
 from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
 from cnichain.reconcile.outcome import Outcome
+from cnichain.reconcile.planning import Planning
 from cnichain.reconcile.settings import Settings
-from cnichain.reconcile.stages import Event, StageRun
+from cnichain.reconcile.stages import StageRun
 from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
 from cnichain.reconcile.teardown import Teardown
 from cnichain.reconcile.waiting import is_overdue, noted
+from cnichain.render.stages import Stage
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +98,7 @@ class Reconciler:
         self._recorder = Recorder(client, settings.instance)
         self._teardown = Teardown(client, cluster, self._recorder, settings.namespace)
         self._drift = ""
+        self._care = Care()
         self._away_since: float | None = None
         self._node_news = NodeNews()
 
@@ -167,19 +173,37 @@ class Reconciler:
         keys = [item.key for item in picture.all_manifests]
         live = await engine.observe(keys, picture.discovery)
         self._cluster.watch_applied(places(keys, picture.discovery), owner)
-        this.update(revisions=begun(this.status.revisions, _content(this, picture), utc_now()))
-        run = StageRun(self._client, engine, picture, live, this.report, owner, this.say, this.events)
+        planning = self._planning(this, picture, owner)
+        run = StageRun(
+            self._client, engine, picture, live, this.report, owner, this.say, this.events, self._care, planning
+        )
         try:
             healthy = await run.run()
         finally:
             self._drift = this.report.drift
             this.update(inventory=_inventory_status(store, live.inventory))
         self._note_waiting(this, spec)
-        this.update(hubble=hubble_word(spec.hubble, ready=healthy))
+        hubble = this.report.stages.get(Stage.HUBBLE) if this.report.hold else None
+        this.update(hubble=hubble_word(spec.hubble, ready=not hubble.waiting_for if hubble else healthy))
         if healthy:
             this.update(revisions=deployed(this.status.revisions, utc_now()))
             versions = this.status.versions or VersionsStatus()
             this.update(versions=versions.model_copy(update={"cilium": picture.release.version}))
+
+    def _planning(self, this: Pass, picture: Picture, owner: str) -> Planning:
+        def begin() -> None:
+            this.update(revisions=begun(this.status.revisions, _content(this, picture), utc_now()))
+
+        return Planning(
+            store=PlanStore(self._client, self._settings.namespace, owner),
+            forecaster=Forecaster(self._client, picture.discovery),
+            annotations=this.chain["metadata"].get("annotations") or {},
+            generation=this.report.generation,
+            status=this.status.plan,
+            keep=lambda plan: this.update(plan=plan),
+            begin=begin,
+            events=this.events,
+        )
 
     @staticmethod
     def _note_waiting(this: Pass, spec: CNIChainSpec) -> None:
@@ -206,7 +230,8 @@ class Reconciler:
         ready = any(item.type == Type.READY and item.status == "True" for item in now)
         if report.error is not None:
             return Outcome(ready=False, again=report.error.retry_after, failed=True)
-        return Outcome(ready=ready, again=None if ready or report.suspended else WAITING_SECONDS)
+        idle = ready or report.suspended or report.hold is not None
+        return Outcome(ready=ready, again=report.look_again if idle or report.fight else WAITING_SECONDS)
 
 
 def _describe(this: Pass, picture: Picture) -> None:
