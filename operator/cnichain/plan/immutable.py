@@ -1,7 +1,7 @@
 """Changes that the API server refuses on an object that is there, and for which kinds a new object is the answer. Pure.
 
 Which fields cannot change: validation in kubernetes/pkg/apis (apps, batch, core, rbac); the messages below are those of
-the real server (tests/operator/test_recreate.py).
+the real server (tests/apply/test_changes.py).
 """
 
 import re
@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-MESSAGES = ("field is immutable", "cannot change roleRef", "may not change once set")
+MESSAGES = (
+    "field is immutable",
+    "cannot change roleRef",
+    "may not change once set",
+    "updates to statefulset spec for fields other than",
+)
 FIELD = re.compile(r"is invalid: \[?([A-Za-z0-9.\[\]]+): ")
 
 
