@@ -14,14 +14,8 @@ from cnichain.plan.tampering import tampering
 KEY = ObjectKey("apps/v1", "DaemonSet", "kube-system", "cilium")
 CONTAINER = 'k:{"name":"agent"}'
 PORT = 'k:{"containerPort":80,"protocol":"TCP"}'
-TREE = {
-    "f:data": {"f:debug": {}, "f:a.key": {}},
-    "f:spec": {
-        "f:containers": {
-            CONTAINER: {".": {}, "f:name": {}, "f:image": {}, "f:ports": {PORT: {".": {}, "f:containerPort": {}}}}
-        }
-    },
-}
+AGENT_TREE: dict[str, Any] = {".": {}, "f:name": {}, "f:image": {}, "f:ports": {PORT: {".": {}, "f:containerPort": {}}}}
+TREE: dict[str, Any] = {"f:data": {"f:debug": {}, "f:a.key": {}}, "f:spec": {"f:containers": {CONTAINER: AGENT_TREE}}}
 
 
 def live(tree: dict[str, Any], *others: dict[str, Any], **parts: Any) -> dict[str, Any]:
@@ -94,7 +88,7 @@ def test_leaves_are_written_as_people_write_them() -> None:
 
 def test_values_of_a_secret_are_not_shown() -> None:
     secret = ObjectKey("v1", "Secret", "kube-system", "s")
-    tree = {"f:data": {"f:tls.key": {}}, "f:type": {}}
+    tree: dict[str, Any] = {"f:data": {"f:tls.key": {}}, "f:type": {}}
     item = item_of_change(
         secret, live(tree, data={"tls.key": "b25l"}, type="a"), live(tree, data={"tls.key": "dHdv"}, type="b")
     )

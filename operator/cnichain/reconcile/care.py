@@ -11,6 +11,8 @@ from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import Reason
 from cnichain.api.times import rfc3339, utc_now
 from cnichain.apply.engine import Change, Engine, Live
+from cnichain.apply.values import ValueWatch
+from cnichain.kube.client import KubeClient
 from cnichain.kube.resources import Discovery
 from cnichain.plan.fight import CAP_SECONDS, Fights
 from cnichain.plan.model import in_words
@@ -28,9 +30,10 @@ def is_renewal(change: Change, live: Live) -> bool:
 
 
 class Care:
-    """Remembers, for one process, how often each object was corrected."""
+    """Remembers, for one process, how often each object was corrected, and what was compared."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: KubeClient) -> None:
+        self._values = ValueWatch(client)
         self._fights = Fights()
         self._stories: dict[ObjectKey, str] = {}
         self._mutated_since: dict[ObjectKey, float] = {}
@@ -44,8 +47,11 @@ class Care:
         Raises ChainError for an object that the API server refuses.
         """
         changes = engine.changes(manifests, live)
+        changing = {change.manifest.key for change in changes}
+        same = [item for item in manifests if item.key not in changing]
         now = time.monotonic()
-        tampered = [change for change in changes if change.tampered]
+        by_admission = await self._values.changes(same, live, discovery)
+        tampered = [*(change for change in changes if change.tampered), *by_admission]
         told = {
             change.manifest.key: tampering(
                 change.manifest.key, change.manifest.body, live.objects.get(change.manifest.key), change.why
@@ -54,7 +60,7 @@ class Care:
         }
         due = [change for change in tampered if self._fights.may_correct(change.manifest.key, now)]
         renewals = [change for change in changes if is_renewal(change, live)]
-        await self._apply(engine, [*due, *renewals, *self._mutated(manifests, changes, live, now)], live, discovery)
+        await self._apply(engine, [*due, *renewals, *self._mutated(same, tampered, live, now)], live, discovery)
         events: list[Event] = []
         for change in due:
             events += self._corrected(change.manifest.key, told[change.manifest.key], now)
@@ -92,10 +98,10 @@ class Care:
         return [(Reason.DRIFT_FIGHT, f"{self._stories[key]}.")]
 
     def _mutated(
-        self, manifests: Sequence[Manifest], changes: Sequence[Change], live: Live, now: float
+        self, manifests: Sequence[Manifest], tampered: Sequence[Change], live: Live, now: float
     ) -> list[Change]:
         """Objects that admission changed and that are worth another try: the webhook may be gone."""
-        changing = {change.manifest.key for change in changes}
+        changing = {change.manifest.key for change in tampered}
         result = []
         for item in manifests:
             entry = live.inventory.get(item.key)

@@ -98,7 +98,7 @@ class Reconciler:
         self._recorder = Recorder(client, settings.instance)
         self._teardown = Teardown(client, cluster, self._recorder, settings.namespace)
         self._drift = ""
-        self._care = Care()
+        self._care = Care(client)
         self._away_since: float | None = None
         self._node_news = NodeNews()
 

@@ -1,7 +1,7 @@
 """The plan of a pass: made when there is something to apply, kept for people to read, and held when they say so."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cnichain.api.chain import Approval, CNIChainSpec
@@ -99,17 +99,8 @@ def held_node_spec(picture: Picture) -> NodeSpec | None:
     specs = _specs(picture)
     if not specs:
         return None
-    before = node_spec_from_wire(specs[0])
     wanted = picture.wanted_node
-    return NodeSpec(
-        primary=before.primary,
-        desired=wanted.desired,
-        conflist_file=before.conflist_file,
-        writer=before.writer,
-        on_cilium_down=before.on_cilium_down,
-        frozen=wanted.frozen,
-        cilium=before.cilium,
-    )
+    return replace(node_spec_from_wire(specs[0]), desired=wanted.desired, frozen=wanted.frozen)
 
 
 def _specs(picture: Picture) -> list[Mapping[str, Any]]:
