@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnichain.plan.admission import MOST, mutated_fields
@@ -70,6 +70,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["spec", "data", "rules"]), JSON))
 def test_an_answer_that_is_what_was_sent_is_never_a_mutation(parts: dict[str, Any]) -> None:
     assert mutated_fields(sent(**parts), answer(**parts)) == ()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnichain.api.chainnode import Desired, NodeSpec, OnCiliumDown, to_wire
@@ -98,6 +98,7 @@ def test_values_of_a_secret_are_not_shown() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400), st.text(max_size=50), st.text(max_size=50))
 def test_excerpts_are_short_and_show_where_two_values_differ(common: str, one: str, other: str) -> None:
     before, after = excerpts(common + one, common + other)

@@ -1,6 +1,6 @@
 """When an object is left alone, and when it is corrected again."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnichain.api.objects import ObjectKey
@@ -53,6 +53,7 @@ def test_a_fight_that_has_ended_is_forgotten() -> None:
     assert fights.may_correct(KEY, later), "the count begins anew"
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(min_value=0, max_value=2000), min_size=1, max_size=40))
 def test_no_more_than_so_many_corrections_in_any_window(steps: list[float]) -> None:
     """However another writer times its changes: at most 3 + 5 in ten minutes (pauses of 30, 60, 120, 240, 480 s)."""

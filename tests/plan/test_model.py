@@ -1,7 +1,7 @@
 """A plan as text: bounded, read back as it was, and readable in 80 columns."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnichain.api.objects import ObjectKey
@@ -22,11 +22,13 @@ plans = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(plans)
 def test_a_plan_is_read_back_as_it_was(plan: Plan) -> None:
     assert load(dump(plan, generation=3)) == (plan, {"generation": 3})
 
 
+@settings(deadline=None)
 @given(plans)
 def test_no_line_is_wider_than_a_terminal(plan: Plan) -> None:
     assert max(len(line) for line in plan_text(plan, "It is held.").splitlines()) <= COLUMNS

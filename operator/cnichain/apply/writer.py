@@ -1,6 +1,8 @@
 """Write one object: server-side apply, and what has to go out of its way first."""
 
+import asyncio
 import logging
+import time
 from dataclasses import dataclass
 
 from cnichain.api.errors import ChainError
@@ -11,6 +13,9 @@ from cnichain.kube.resources import Resource
 from cnichain.plan.immutable import field_of, is_immutable, recreate_policy, what_to_do
 from cnichain.plan.leftover import takeover
 from cnichain.render.manifests import Manifest
+
+GONE_SECONDS = 10.0
+LOOK_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +54,23 @@ class Writer:
         try:
             uid: str = live["metadata"]["uid"]
             await self.client.delete(resource, manifest.name, manifest.namespace, uid=uid, propagation=policy.value)
+            await self._gone(resource, manifest, uid)
             return await self.client.apply(resource, manifest.body)
         except ApiError as error:
             raise refused(manifest, error, "replace") from error
+
+    async def _gone(self, resource: Resource, manifest: Manifest, uid: str) -> None:
+        """Wait until the old object has gone: a finalizer holds it until the garbage collector has let its pods go."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while True:
+            found = await self.client.get(resource, manifest.name, manifest.namespace)
+            if found is None or found["metadata"]["uid"] != uid:
+                return
+            if time.monotonic() > deadline:
+                holds = ", ".join(found["metadata"].get("finalizers") or ["nothing that it names"])
+                raise ChainError(
+                    Reason.WAITING_FOR_HEALTH,
+                    f"replace {manifest.key}: the old object is deleted and has not gone after {GONE_SECONDS:.0f} s; "
+                    f"it waits for {holds}. The next pass goes on.",
+                )
+            await asyncio.sleep(LOOK_SECONDS)
