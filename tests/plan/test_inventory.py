@@ -25,7 +25,7 @@ def live(*managers: dict[str, object], uid: str = "one") -> dict[str, object]:
     return {"metadata": {"uid": uid, "managedFields": list(managers)}}
 
 
-ENTRY = applied(Entry("config", "sha256:m"), live(OURS))
+ENTRY = applied(Entry("config", "sha256:m"), live(OURS), live(OURS))
 
 
 def test_an_untouched_object_is_no_drift() -> None:

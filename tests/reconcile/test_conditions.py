@@ -6,7 +6,8 @@ from cnichain.api.chainnode import Condition
 from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import REASONS, Reason
-from cnichain.reconcile.conditions import Removal, Report, StageReport, Type, conditions, starting
+from cnichain.reconcile.conditions import conditions, starting
+from cnichain.reconcile.report import Removal, Report, StageReport, Type
 from cnichain.render.stages import Stage
 
 T1, T2 = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"

@@ -73,6 +73,13 @@ class UnmanagedAction(StrEnum):
     RESTART = "Restart"
 
 
+class Approval(StrEnum):
+    """Whether a plan is applied by itself."""
+
+    AUTOMATIC = "Automatic"
+    REQUIRED = "Required"
+
+
 class PrimarySpec(_Model):
     """The CNI that the cluster keeps."""
 
@@ -176,6 +183,8 @@ class RolloutSpec(_Model):
     """Nodes of a wave that may be down at once: a count or a percentage, as a string."""
     paused: bool = False
     """Hold the rollout where it is."""
+    approval: Approval = Approval.AUTOMATIC
+    """Required: a plan waits until the annotation cnichain.io/approved-plan has its digest. Left out: Automatic."""
     auto_rollback: bool = True
     """Go back to the last good revision when a change fails."""
     progress_deadline: Duration = "10m"

@@ -186,6 +186,37 @@ class AdoptionStatus(_Status):
     """How many of its objects are not wanted any more, and deleted once the new state is healthy."""
 
 
+class PlanState(StrEnum):
+    """Where a plan stands."""
+
+    PENDING = "Pending"
+    APPLYING = "Applying"
+    APPLIED = "Applied"
+
+
+class PlanStatus(_Status):
+    """The newest plan: what applying the spec changes in the cluster."""
+
+    name: str = ""
+    """Name of the ConfigMap that holds it."""
+    namespace: str = ""
+    """Its namespace."""
+    digest: str = ""
+    """Digest of the state that it leads to; what an approval names."""
+    generation: int = 0
+    """metadata.generation that it was made for."""
+    state: PlanState = PlanState.PENDING
+    """Pending while it is held, then Applying, then Applied."""
+    create: int = 0
+    """Objects to create."""
+    change: int = 0
+    """Objects to change or to replace."""
+    prune: int = 0
+    """Objects to delete."""
+    rolls: Annotated[list[str], Field(max_length=20)] = []
+    """Workloads whose pods restart."""
+
+
 class CNIChainStatus(_Status):
     """What the chain is. Written by the operator alone."""
 
@@ -211,6 +242,8 @@ class CNIChainStatus(_Status):
     """The last ten sets of manifests that were rolled out, the newest last."""
     adoption: AdoptionStatus | None = None
     """A Cilium that somebody else has installed, and what became of it."""
+    plan: PlanStatus | None = None
+    """The newest plan, by reference."""
     stage: str = ""
     """The stage that the operator is at."""
     hubble: str = ""

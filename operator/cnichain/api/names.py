@@ -24,6 +24,9 @@ STATUS_FIELD_MANAGER: Final = "cnichain-status"
 AGENT_FIELD_MANAGER: Final = "cnichain-agent"
 FINALIZER: Final = "cnichain.io/finalizer"
 
+APPROVAL_ANNOTATION: Final = "cnichain.io/approved-plan"
+"""On a CNIChain: the digest of the plan that may be applied, where spec.rollout.approval asks for one."""
+
 SYSTEM_NAMESPACE: Final = "cnichain-system"
 """Where the operator, its agents and its inventory live."""
 

@@ -11,6 +11,7 @@ from cnichain.api.reasons_calico import CALICO_REASONS
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_chain import CHAIN_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
+from cnichain.api.reasons_plan import PLAN_REASONS
 from cnichain.api.reasons_preflight import PREFLIGHT_REASONS
 from cnichain.api.reasons_teardown import TEARDOWN_REASONS
 
@@ -137,6 +138,15 @@ class Reason(StrEnum):
     CALICO_REMOVAL_STUCK = "CalicoRemovalStuck"
     HOOK_REFUSED = "HookRefused"
 
+    # A change on its way, and who else writes (reasons_plan.py).
+    PLANNED = "Planned"
+    PAUSED = "Paused"
+    APPROVAL_REQUIRED = "ApprovalRequired"
+    DRIFT_FIGHT = "DriftFight"
+    MUTATED_BY_ADMISSION = "MutatedByAdmission"
+    IMMUTABLE_FIELD = "ImmutableField"
+    SCHEMA_STALE = "SchemaStale"
+
     # One node.
     CHAIN_VERIFIED = "ChainVerified"
     CHAIN_REPAIRED = "ChainRepaired"
@@ -165,6 +175,7 @@ _PARTS = (
     CATALOGUE_REASONS,
     CHAIN_REASONS,
     NODE_REASONS,
+    PLAN_REASONS,
     PREFLIGHT_REASONS,
     TEARDOWN_REASONS,
 )

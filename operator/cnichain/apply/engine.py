@@ -12,6 +12,7 @@ from cnichain.api.names import OWNER_LABEL
 from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import Reason
 from cnichain.apply.store import InventoryStore
+from cnichain.apply.writer import Writer
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import Discovery, Resource
@@ -51,6 +52,7 @@ class Engine:
         self._client = client
         self._store = store
         self._owner = owner
+        self._writer = Writer(client)
         self._limit = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
     async def observe(self, desired: Iterable[ObjectKey], discovery: Discovery) -> Live:
@@ -60,14 +62,20 @@ class Engine:
         return Live({key: item for part in found for key, item in part.items()}, inventory)
 
     async def _list(self, resource: Resource, namespace: str, name: str) -> dict[ObjectKey, Object]:
-        async with self._limit:
-            items, _ = await self._client.list(
-                resource,
-                namespace=namespace or None,
-                labels=f"{OWNER_LABEL}={self._owner}",
-                fields=f"metadata.name={name}" if name else "",
-                metadata_only=resource.kind not in FULL_KINDS,
-            )
+        try:
+            async with self._limit:
+                items, _ = await self._client.list(
+                    resource,
+                    namespace=namespace or None,
+                    labels=f"{OWNER_LABEL}={self._owner}",
+                    fields=f"metadata.name={name}" if name else "",
+                    metadata_only=resource.kind not in FULL_KINDS,
+                )
+        except ApiError as error:
+            if not error.not_served:
+                raise
+            # Its CustomResourceDefinition has gone since discovery.
+            return {}
         result = {}
         for item in items:
             metadata = item["metadata"]
@@ -109,27 +117,30 @@ class Engine:
 
     async def _apply_one(self, change: Change, live: Live, discovery: Discovery) -> None:
         manifest = change.manifest
-        doing = f"apply {manifest.key}"
         if is_hook(manifest.body):
             # Rendering drops or refuses hooks; this is the last place before the cluster.
-            raise ChainError(Reason.HOOK_REFUSED, f"{doing}: it is a Helm hook.")
+            raise ChainError(Reason.HOOK_REFUSED, f"apply {manifest.key}: it is a Helm hook.")
         resource = discovery.resource(manifest.api_version, manifest.kind)
         if resource is None:
             raise ChainError(
-                Reason.KIND_NOT_SERVED, f"{doing}: the API server has no {manifest.api_version} {manifest.kind} (yet)."
+                Reason.KIND_NOT_SERVED,
+                f"apply {manifest.key}: the API server has no {manifest.api_version} {manifest.kind} (yet).",
             )
         async with self._limit:
-            try:
-                result = await self._client.apply(resource, manifest.body)
-            except ApiError as error:
-                raise error.as_chain_error(doing) from error
+            result = await self._writer.write(resource, manifest, live.objects.get(manifest.key))
         live.objects[manifest.key] = result
-        live.inventory[manifest.key] = applied(live.inventory[manifest.key], result)
-        logger.info("applied %s: %s", manifest.key, change.why)
+        entry = applied(live.inventory[manifest.key], manifest.body, result)
+        live.inventory[manifest.key] = entry
+        mutated = f"; admission changed {', '.join(entry.mutated)}" if entry.mutated else ""
+        logger.info("applied %s: %s%s", manifest.key, change.why, mutated)
 
     async def prune(self, desired: Iterable[ObjectKey], live: Live, discovery: Discovery) -> list[ObjectKey]:
-        """Delete objects that were applied once and are not wanted any more; the keys that are gone."""
-        gone = leftovers(live.inventory, desired)
+        """Delete objects that were applied once and are not wanted any more; the keys that are gone.
+
+        An object whose kind is not served now (an aggregated API that is down) stays listed until it can be deleted.
+        """
+        unwanted = leftovers(live.inventory, desired)
+        gone = [key for key in unwanted if discovery.resource(key.api_version, key.kind) is not None]
         for key in gone:
             await self._prune_one(key, live, discovery)
             del live.inventory[key]

@@ -14,6 +14,7 @@ COMMANDS = {
     "catalogue": ("cnichain.cli.catalogue:catalogue", "Show the versions that are known and what goes together."),
     "check": ("cnichain.cli.check:check", "Look whether the cluster can take the chain."),
     "dev": ("cnichain.dev.cli:dev", "A local control plane to try things out, without Docker."),
+    "diff": ("cnichain.cli.diff:diff", "Show what the operator is about to change in the cluster."),
     "operator": ("cnichain.cli.operator:operator", "Run the operator."),
 }
 

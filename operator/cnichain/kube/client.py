@@ -160,13 +160,21 @@ class KubeClient:
         return await self.request("POST", resource.path(namespace), body=body, attempts=1)
 
     async def delete(
-        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        propagation: str = "Background",
     ) -> bool:
-        """Delete one object in the background. `uid` makes sure that it is the one that was looked at.
+        """Delete one object. `uid` makes sure that it is the one that was looked at.
+
+        propagation: `Background` takes what it owns with it, `Orphan` leaves it.
 
         Returns False when it is gone already, or when another object has taken its name.
         """
-        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
             body["preconditions"] = {"uid": uid}
         try:

@@ -23,9 +23,19 @@ class ApiError(Exception):
     @property
     def transient(self) -> bool:
         """True when the same request may succeed later without anyone changing anything."""
-        if self.status == 500 and "admission webhook" in self.message:
+        if self.status == 500 and ("admission webhook" in self.message or self.stale_schema):
             return False
         return self.status in {0, 408, 429, 500, 502, 503, 504} or self.reason in {"Timeout", "ServerTimeout"}
+
+    @property
+    def stale_schema(self) -> bool:
+        """True when the CustomResourceDefinition in the cluster does not know a field; the server answers 500."""
+        return "failed to create typed patch object" in self.message and "not declared in schema" in self.message
+
+    @property
+    def not_served(self) -> bool:
+        """True when there is no such kind (any more); an object or namespace that is missing is told apart."""
+        return self.status == 404 and ("page not found" in self.message or "requested resource" in self.message)
 
     @property
     def expired(self) -> bool:
@@ -36,6 +46,10 @@ class ApiError(Exception):
         """The same for people; `doing` names the step ("apply DaemonSet kube-system/cilium")."""
         if self.status in {401, 403}:
             return ChainError(Reason.ACCESS_DENIED, f"{doing}: the API server denied it: {self.message}")
+        if self.stale_schema:
+            return ChainError(Reason.SCHEMA_STALE, f"{doing}: {self.message}")
+        if self.not_served:
+            return ChainError(Reason.KIND_NOT_SERVED, f"{doing}: the API server does not serve this kind (any more).")
         if self.transient:
             return ChainError(Reason.API_UNAVAILABLE, f"{doing}: the API server does not answer: {self.message}")
         return ChainError(Reason.APPLY_REJECTED, f"{doing}: the API server refused it: {self.message}")

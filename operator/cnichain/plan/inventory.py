@@ -14,6 +14,8 @@ from typing import Any
 
 from cnichain.api.names import FIELD_MANAGER
 from cnichain.api.objects import ObjectKey
+from cnichain.plan.admission import mutated_fields
+from cnichain.plan.fields import owned_tree
 from cnichain.render.calico import INSTALLATION
 from cnichain.render.manifests import canonical_digest
 from cnichain.render.stages import CALICO_STAGES
@@ -24,12 +26,16 @@ KEPT_KINDS = frozenset({"CustomResourceDefinition", "Namespace"})
 
 @dataclass(frozen=True)
 class Entry:
-    """One applied object. uid and owned are empty from before the apply until it has succeeded."""
+    """One applied object. uid and owned are empty from before the apply until it has succeeded.
+
+    mutated: fields that admission changed on the way in.
+    """
 
     stage: str
     desired: str
     uid: str = ""
     owned: str = ""
+    mutated: tuple[str, ...] = ()
 
 
 Inventory = Mapping[ObjectKey, Entry]
@@ -37,10 +43,8 @@ Inventory = Mapping[ObjectKey, Entry]
 
 def owned_digest(live: Mapping[str, Any], manager: str = FIELD_MANAGER) -> str:
     """Digest of the fields of a live object that our field manager owns; empty when it owns none."""
-    for item in live["metadata"].get("managedFields") or []:
-        if item["manager"] == manager and item["operation"] == "Apply" and not item.get("subresource"):
-            return canonical_digest(item.get("fieldsV1", {}))
-    return ""
+    tree = owned_tree(live, manager)
+    return canonical_digest(tree) if tree else ""
 
 
 def drift(key: ObjectKey, entry: Entry | None, desired: str, live: Mapping[str, Any] | None) -> str:
@@ -57,7 +61,7 @@ def drift(key: ObjectKey, entry: Entry | None, desired: str, live: Mapping[str, 
     if live["metadata"].get("uid") != entry.uid:
         return f"{key} was deleted and created anew by someone else"
     if owned_digest(live) != entry.owned:
-        return f"{key} was changed by {_last_foreign_manager(live)}"
+        return f"{key} was changed by {last_foreign_manager(live)}"
     return ""
 
 
@@ -66,9 +70,11 @@ def is_tampering(entry: Entry | None, desired: str) -> bool:
     return entry is not None and bool(entry.owned) and entry.desired == desired
 
 
-def applied(entry: Entry, live: Mapping[str, Any]) -> Entry:
-    """The entry after a successful apply; `live` is the server's answer to it."""
-    return replace(entry, uid=live["metadata"]["uid"], owned=owned_digest(live))
+def applied(entry: Entry, sent: Mapping[str, Any], answer: Mapping[str, Any]) -> Entry:
+    """The entry after a successful apply of a body; `answer` is the server's to it."""
+    return replace(
+        entry, uid=answer["metadata"]["uid"], owned=owned_digest(answer), mutated=mutated_fields(sent, answer)
+    )
 
 
 def leftovers(inventory: Inventory, desired: Iterable[ObjectKey]) -> list[ObjectKey]:
@@ -112,7 +118,9 @@ def load(text: str) -> dict[ObjectKey, Entry]:
         try:
             raw = json.loads(line)
             key = ObjectKey(raw["api_version"], raw["kind"], raw["namespace"], raw["name"])
-            inventory[key] = Entry(raw["stage"], raw["desired"], raw["uid"], raw["owned"])
+            # `mutated` is younger than the others: an inventory of an older release has none.
+            mutated = tuple(raw.get("mutated", ()))
+            inventory[key] = Entry(raw["stage"], raw["desired"], raw["uid"], raw["owned"], mutated)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"inventory line {number} is not an entry: {error}") from error
     return inventory
@@ -123,7 +131,7 @@ def digest(inventory: Inventory) -> str:
     return canonical_digest(dump(inventory))
 
 
-def _last_foreign_manager(live: Mapping[str, Any]) -> str:
+def last_foreign_manager(live: Mapping[str, Any]) -> str:
     """The field manager other than ours that wrote last, for the message."""
     others = [item for item in live["metadata"].get("managedFields") or [] if item["manager"] != FIELD_MANAGER]
     others = [item for item in others if not item.get("subresource")]

@@ -5,91 +5,20 @@ and the Kubernetes API conventions (lastTransitionTime moves with `status` alone
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 
 from cnichain.api.chainnode import Condition
-from cnichain.api.chainstatus import NodesStatus, PreflightStatus
-from cnichain.api.errors import ChainError
+from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.api.times import parse_rfc3339
 from cnichain.catalogue.load import InForce
+from cnichain.reconcile.report import NEEDED, Removal, Report, Type
 from cnichain.render.stages import CALICO_STAGES, Stage
 
 HELD_BACK = timedelta(minutes=2)
 """So long a chain that was Ready stays so while a passing error lasts, as cluster-network-operator does it (its
 statusmanager debounces Degraded for two minutes); Reconciling tells of it at once."""
-
-
-class Type(StrEnum):
-    """Condition types of a CNIChain, in the order they are shown."""
-
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    PREFLIGHT_PASSED = "PreflightPassed"
-    CILIUM_READY = "CiliumReady"
-    CHAIN_READY = "ChainReady"
-    HUBBLE_READY = "HubbleReady"
-    CALICO_READY = "CalicoReady"
-    PODS_MANAGED = "PodsManaged"
-    DRIFTED = "Drifted"
-    ROLLING_OUT = "RollingOut"
-    CATALOGUE_VALID = "CatalogueValid"
-
-
-NEEDED = (Type.PREFLIGHT_PASSED, Type.CILIUM_READY, Type.CHAIN_READY, Type.HUBBLE_READY, Type.CALICO_READY)
-"""What must hold for the chain to be Ready; Calico where it is on."""
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """One stage as a pass left it. waiting_for: what its gate still waits for, empty when it is healthy.
-
-    reason: what kind of wait it is.
-    """
-
-    waiting_for: str = ""
-    reason: Reason = Reason.WAITING_FOR_HEALTH
-
-
-@dataclass(frozen=True)
-class Removal:
-    """How far an uninstallation is. nodes: how many nodes are back at the primary alone, in words."""
-
-    reason: Reason
-    message: str
-    nodes: str
-
-
-@dataclass
-class Report:
-    """What a pass saw and did, filled in as it goes.
-
-    error stops the pass; error_in says which part it belongs to. overdue: the gate has waited past its deadline.
-    findings: of preflight, but for what is fine; None when it did not get to look. refused: what preflight refuses
-    while the chain that runs is kept as it is. calico: the version that spec asks for, "" when it is off, None while
-    that is not known. soon: what is waited for comes in a moment, and nothing that is watched says so.
-    """
-
-    generation: int
-    catalogue: InForce | None = None
-    preflight: str = ""
-    findings: list[PreflightStatus] | None = None
-    refused: ChainError | None = None
-    stages: dict[Stage, StageReport] = field(default_factory=dict)
-    current: Stage | None = None
-    nodes: NodesStatus | None = None
-    chained: str = ""
-    drift: str = ""
-    error: ChainError | None = None
-    error_in: Type = Type.PREFLIGHT_PASSED
-    overdue: bool = False
-    suspended: bool = False
-    removal: Removal | None = None
-    calico: str | None = None
-    soon: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,11 +98,7 @@ def _parts(report: Report) -> dict[Type, _Verdict]:
     verdicts[Type.PODS_MANAGED] = _Verdict(
         "Unknown", Reason.NOT_MEASURED, "This release does not count the pods that Cilium manages."
     )
-    verdicts[Type.DRIFTED] = (
-        _Verdict("False", Reason.DRIFT_CORRECTED, report.drift)
-        if report.drift
-        else _Verdict("False", Reason.NO_DRIFT, "Every object is as it was applied.")
-    )
+    verdicts[Type.DRIFTED] = _drifted(report)
     return verdicts
 
 
@@ -196,6 +121,17 @@ def _removed_parts(removal: Removal) -> dict[Type, _Verdict]:
         Type.PODS_MANAGED: _Verdict("Unknown", Reason.UNINSTALLING, "Is being uninstalled."),
         Type.DRIFTED: _Verdict("False", Reason.UNINSTALLING, "Drift is not looked for any more."),
     }
+
+
+def _drifted(report: Report) -> _Verdict:
+    if report.fight:
+        return _Verdict("True", Reason.DRIFT_FIGHT, f"{report.fight}. {REASONS[Reason.DRIFT_FIGHT].fix}")
+    if report.mutated:
+        said = f"Changed by admission, and left so: {report.mutated}. {report.drift}".strip()
+        return _Verdict("False", Reason.MUTATED_BY_ADMISSION, said)
+    if report.drift:
+        return _Verdict("False", Reason.DRIFT_CORRECTED, report.drift)
+    return _Verdict("False", Reason.NO_DRIFT, "Every object is as it was applied.")
 
 
 def _stages(report: Report, stages: tuple[Stage, ...], well: str) -> _Verdict | None:
@@ -250,6 +186,8 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
             Type.ROLLING_OUT: _Verdict("False", Reason.UNINSTALLING, "Is being uninstalled."),
         }
     missing = [verdicts[kind] for kind in NEEDED if kind in verdicts and not _is_fine(verdicts[kind])]
+    if report.fight:
+        missing.append(verdicts[Type.DRIFTED])
     if report.suspended:
         said = "spec.suspend is true: nothing is changed."
         return {
@@ -257,6 +195,14 @@ def _summary(report: Report, verdicts: Mapping[Type, _Verdict]) -> dict[Type, _V
             Type.STALLED: fine,
             Type.RECONCILING: _Verdict("False", Reason.SUSPENDED, said),
             Type.ROLLING_OUT: _Verdict("False", Reason.SUSPENDED, said),
+        }
+    if report.hold is not None:
+        return {
+            # Not True: that would tell a pipeline that the new spec is in force. The parts tell how the old one is.
+            Type.READY: _Verdict("Unknown", report.hold.reason, report.hold.message),
+            Type.STALLED: fine,
+            Type.RECONCILING: _Verdict("False", report.hold.reason, report.hold.message),
+            Type.ROLLING_OUT: _Verdict("False", report.hold.reason, report.hold.message),
         }
     if missing:
         first = missing[0]

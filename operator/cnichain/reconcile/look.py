@@ -26,9 +26,9 @@ from cnichain.preflight.upgrade import check_step
 from cnichain.reconcile.calicoview import look_at_calico
 from cnichain.reconcile.catalogues import CatalogueSource
 from cnichain.reconcile.cluster import Cluster
-from cnichain.reconcile.conditions import Report, Type
 from cnichain.reconcile.nodesync import NodeView
 from cnichain.reconcile.preflight import Preflight, as_status, stopping
+from cnichain.reconcile.report import Report, Type
 from cnichain.reconcile.settings import Settings
 from cnichain.render.available import check_available
 from cnichain.render.calico import RenderedCalico

@@ -6,83 +6,55 @@ for nothing: a stage whose workloads are not available yet ends the pass, and th
 
 import logging
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
-from cnichain import __version__
-from cnichain.api.chain import CNIChainSpec, PolicyEngine, parse_duration, parse_spec
+from cnichain.api.chain import CNIChainSpec, parse_duration, parse_spec
 from cnichain.api.chainnode import Condition
 from cnichain.api.chainstatus import (
-    CertificatesStatus,
-    CNIChainStatus,
-    EffectiveStatus,
-    InventoryStatus,
     VersionsStatus,
     parse_status,
 )
 from cnichain.api.errors import ChainError
 from cnichain.api.names import SINGLETON
 from cnichain.api.reasons import Reason
-from cnichain.api.times import rfc3339, utc_now
+from cnichain.api.times import utc_now
 from cnichain.apply.adopt import Adopter
+from cnichain.apply.dryrun import Forecaster
 from cnichain.apply.engine import Engine, places
 from cnichain.apply.history import HistoryStore
+from cnichain.apply.planstore import PlanStore
 from cnichain.apply.store import InventoryStore
 from cnichain.catalogue.model import Catalogue
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAINS
-from cnichain.plan.inventory import Inventory, digest
+from cnichain.plan.adoption import Survey
 from cnichain.reconcile.adoption import adopted, agreed, first_minor_with, take_over
+from cnichain.reconcile.care import Care, Event
 from cnichain.reconcile.cluster import Cluster
-from cnichain.reconcile.conditions import Report, Type
+from cnichain.reconcile.describe import Pass, content, describe, inventory_status
 from cnichain.reconcile.events import Recorder
 from cnichain.reconcile.finalizer import hold
-from cnichain.reconcile.history import Content, begun, deployed, failed
+from cnichain.reconcile.history import begun, deployed, failed
 from cnichain.reconcile.look import Looker, Picture
 from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
 from cnichain.reconcile.outcome import Outcome
+from cnichain.reconcile.planning import Planning
+from cnichain.reconcile.report import Report, Type
 from cnichain.reconcile.settings import Settings
-from cnichain.reconcile.stages import Event, StageRun
+from cnichain.reconcile.stages import StageRun
 from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
 from cnichain.reconcile.teardown import Teardown
 from cnichain.reconcile.waiting import is_overdue, noted
+from cnichain.render.stages import Stage
 
 logger = logging.getLogger(__name__)
 
 SOON_SECONDS = 1.0
 WAITING_SECONDS = 15.0
 """A look at least this often while something is waited for; the watches usually come first."""
-
-TURNED_OFF = (
-    "BPF host routing (the kernel's own routing is used)",
-    "endpoint health checking",
-    "local node route",
-    "transparent mode of the DNS proxy",
-)
-"""What Cilium turns off by itself in a chain (its chart's templates/cilium-configmap.yaml, for every chaining mode)."""
-
-
-@dataclass
-class Pass:
-    """What one pass gathers on its way; `status` starts as the one in the cluster."""
-
-    chain: Object
-    report: Report
-    writer: StatusWriter
-    status: CNIChainStatus
-    events: list[Event]
-
-    def update(self, **fields: Any) -> None:
-        """Set fields of the status."""
-        self.status = self.status.model_copy(update=fields)
-
-    async def say(self) -> None:
-        """Write how it stands now."""
-        self.update(stage=self.report.current.value if self.report.current else "")
-        await self.writer.write(self.report, self.status)
 
 
 class Reconciler:
@@ -96,6 +68,7 @@ class Reconciler:
         self._recorder = Recorder(client, settings.instance)
         self._teardown = Teardown(client, cluster, self._recorder, settings.namespace)
         self._drift = ""
+        self._care = Care(client)
         self._away_since: float | None = None
         self._node_news = NodeNews()
 
@@ -156,7 +129,7 @@ class Reconciler:
         this.update(hubble=hubble_word(spec.hubble, ready=None))
         picture = await self._looker.look(spec, owner, this.status.versions or VersionsStatus(), this.report)
         this.events.extend(self._node_news.news(picture.nodes.reports))
-        _describe(this, picture)
+        describe(this, picture)
         await hold(self._client, this.chain)
         if spec.suspend:
             this.report.suspended = True
@@ -176,17 +149,31 @@ class Reconciler:
         if first_minor != picture.first_minor:
             await self._advance(this, spec)  # with manifests that keep the defaults of the Cilium that was found
             return
-        await take_over(this, picture, live, adopter, survey)
-        this.update(revisions=begun(this.status.revisions, _content(this, picture), utc_now()))
-        rediscover = self._looker.rediscover
-        run = StageRun(self._client, engine, picture, live, this.report, owner, this.say, this.events, rediscover)
+        planning = self._planning(this, picture, owner, survey)
+        take = partial(take_over, this, picture, live, adopter, survey)
+        events, rediscover = this.events, self._looker.rediscover
+        run = StageRun(
+            self._client,
+            engine,
+            picture,
+            live,
+            this.report,
+            owner,
+            this.say,
+            events,
+            rediscover,
+            self._care,
+            planning,
+            take,
+        )
         try:
             healthy = await run.run()
         finally:
             self._drift = this.report.drift
-            this.update(inventory=_inventory_status(store, live.inventory))
+            this.update(inventory=inventory_status(store, live.inventory))
         self._note_waiting(this, spec)
-        this.update(hubble=hubble_word(spec.hubble, ready=healthy))
+        hubble = this.report.stages.get(Stage.HUBBLE) if this.report.hold else None
+        this.update(hubble=hubble_word(spec.hubble, ready=not hubble.waiting_for if hubble else healthy))
         if healthy:
             this.update(revisions=deployed(this.status.revisions, utc_now()))
             versions = this.status.versions or VersionsStatus()
@@ -195,6 +182,22 @@ class Reconciler:
             adoption, events = adopted(this.status.adoption)
             this.update(adoption=adoption)
             this.events.extend(events)
+
+    def _planning(self, this: Pass, picture: Picture, owner: str, survey: Survey | None) -> Planning:
+        def begin() -> None:
+            this.update(revisions=begun(this.status.revisions, content(this, picture), utc_now()))
+
+        return Planning(
+            store=PlanStore(self._client, self._settings.namespace, owner),
+            forecaster=Forecaster(self._client, picture.discovery),
+            annotations=this.chain["metadata"].get("annotations") or {},
+            generation=this.report.generation,
+            status=this.status.plan,
+            keep=lambda plan: this.update(plan=plan),
+            begin=begin,
+            events=this.events,
+            adopting=frozenset(survey.found) if survey else frozenset(),
+        )
 
     @staticmethod
     def _note_waiting(this: Pass, spec: CNIChainSpec) -> None:
@@ -221,60 +224,6 @@ class Reconciler:
         ready = any(item.type == Type.READY and item.status == "True" for item in now)
         if report.error is not None:
             return Outcome(ready=False, again=report.error.retry_after, failed=True)
+        idle = ready or report.suspended or report.hold is not None
         waiting = SOON_SECONDS if report.soon else WAITING_SECONDS
-        return Outcome(ready=ready, again=None if ready or report.suspended else waiting)
-
-
-def _describe(this: Pass, picture: Picture) -> None:
-    """The parts of status that tell what is in force, and the sentence that Ready will say."""
-    spec, release, facts = picture.spec, picture.release, picture.facts
-    versions = this.status.versions or VersionsStatus()
-    before = this.status.effective.values_digest if this.status.effective else ""
-    if picture.rendered.notes and picture.rendered.values_digest != before:
-        this.events.append((Reason.VALUE_MOVED, " ".join(picture.rendered.notes)))
-    this.update(
-        unmanaged="Unknown",
-        effective=EffectiveStatus(
-            primary=spec.primary.plugin.value,
-            min_version=spec.primary.min_version or picture.rule.recommended_minimum,
-            hubble_metrics=[metric.value for metric in spec.hubble.metrics],
-            writer=spec.conflist.writer.value,
-            policy_engine=(PolicyEngine.CILIUM if facts.cilium_enforces else PolicyEngine.CALICO).value,
-            values_digest=picture.rendered.values_digest,
-            on_cilium_down=spec.conflist.on_cilium_down.value,
-            on_shadow=spec.conflist.on_shadow.value,
-            startup_taint=spec.nodes.startup_taint,
-            progress_deadline=spec.rollout.progress_deadline,
-            deletion_policy=spec.deletion_policy.value,
-            turned_off=list(TURNED_OFF),
-        ),
-        versions=versions.model_copy(
-            update={
-                "operator": __version__,
-                "primary": facts.primary_version or "",
-                "cilium_target": release.version,
-                "first_minor": picture.first_minor,
-                "chart_digest": picture.rendered.chart_digest,
-                "chart_source": release.source,
-                "kubernetes": facts.kubernetes_version,
-            }
-        ),
-        certificates=CertificatesStatus(not_after=rfc3339(picture.certificates_end)),
-    )
-    source = "" if release.source == "official" else f", with a {release.source} chart that is not Cilium's"
-    this.report.chained = f"Chained after {spec.primary.plugin.value} {facts.primary_version}{source}."
-
-
-def _content(this: Pass, picture: Picture) -> Content:
-    rendered = picture.rendered
-    return Content(
-        generation=this.report.generation,
-        cilium=picture.release.version,
-        values=rendered.values_digest,
-        chart=rendered.chart_digest,
-        manifests=picture.manifests_digest,
-    )
-
-
-def _inventory_status(store: InventoryStore, inventory: Inventory) -> InventoryStatus:
-    return InventoryStatus(name=store.name, namespace=store.namespace, objects=len(inventory), digest=digest(inventory))
+        return Outcome(ready=ready, again=report.look_again if idle or report.fight else waiting)

@@ -4,19 +4,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cnichain.api.reasons import Reason
-from cnichain.api.times import utc_now
 from cnichain.apply.engine import Change, Engine, Live
 from cnichain.kube.client import KubeClient
 from cnichain.kube.resources import CRDS, Discovery
 from cnichain.plan.health import health_of
 from cnichain.reconcile.calico import not_served, remove_installation
-from cnichain.reconcile.conditions import Report, StageReport, Type
+from cnichain.reconcile.care import Care, Event
 from cnichain.reconcile.look import Picture
 from cnichain.reconcile.nodesync import open_nodes, sync_leaving, sync_scope
+from cnichain.reconcile.planning import Planning, held_node_spec
+from cnichain.reconcile.report import Report, StageReport, Type
 from cnichain.render.manifests import Manifest
 from cnichain.render.stages import CALICO_STAGES, Stage, cilium_crds
-
-Event = tuple[Reason, str]
 
 
 @dataclass
@@ -37,9 +36,24 @@ class StageRun:
     events: list[Event]
     rediscover: Callable[[], Awaitable[Discovery]]
 
+    care: Care
+    planning: Planning
+    take_over: Callable[[], Awaitable[None]]
+
     async def run(self) -> bool:
         """True when every stage is applied and healthy. Raises ChainError where the API server refuses an object."""
-        await self._put_back()
+        manifests, discovery = self.picture.all_manifests, self.picture.discovery
+        self.events += await self.care.put_back(self.engine, manifests, self.live, discovery, self.report)
+        try:
+            self.report.hold = await self.planning.prepare(self.engine, self.picture, self.live)
+            if self.report.hold:
+                return await self._keep_as_it_is()
+            await self.take_over()
+            return await self._apply_all()
+        finally:
+            self.events += self.care.mutated(self.live, self.report)
+
+    async def _apply_all(self) -> bool:
         for stage in Stage:
             if stage in CALICO_STAGES and self.picture.calico is None:
                 continue
@@ -55,21 +69,23 @@ class StageRun:
         await self.engine.prune([item.key for item in self.picture.all_manifests], self.live, self.picture.discovery)
         return True
 
-    async def _put_back(self) -> None:
-        """Correct what others changed, in all stages at once: a drift does not wait for the stages before it."""
-        tampered = [change for change in self.engine.changes(self.picture.all_manifests, self.live) if change.tampered]
+    async def _keep_as_it_is(self) -> bool:
+        """While a plan is held: nodes keep what they have, and the stages are looked at as they stand."""
+        wanted = held_node_spec(self.picture)
+        if wanted is not None:
+            await sync_scope(self.client, self.picture.nodes, self.picture.spec, wanted, self.owner)
+        await open_nodes(self.client, self.picture.nodes, self.picture.spec)
         for stage in Stage:
-            mine = [item for item in tampered if self.live.inventory[item.manifest.key].stage == stage.value]
-            if mine:
-                await self.engine.apply(stage.value, mine, self.live, self.picture.discovery)
-        if tampered:
-            self.report.drift = _drift_message(tampered)
-            self.events.append((Reason.DRIFT_CORRECTED, self.report.drift))
+            there = [item for item in self.picture.manifests[stage] if item.key in self.live.inventory]
+            if there:
+                self.report.stages[stage] = StageReport(self._unhealthy(there))
+        return False
 
     async def _stage(self, stage: Stage) -> str:
         """Apply one stage and look at its gate: what it waits for, empty when it is healthy."""
         manifests = self.picture.manifests[stage]
-        changes = self.engine.changes(manifests, self.live)
+        # What others changed has been put back already, or is left alone for a while.
+        changes = [change for change in self.engine.changes(manifests, self.live) if not change.tampered]
         if stage is Stage.AGENTS:
             waiting_for = await self._nodes(changes)
             if waiting_for:
@@ -139,12 +155,6 @@ class StageRun:
             if not health.healthy:
                 return f"{health.message} (cilium-operator makes it)"
         return ""
-
-
-def _drift_message(changes: Sequence[Change]) -> str:
-    shown = "; ".join(change.why for change in changes[:3])
-    more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
-    return f"Put back at {utc_now()}: {shown}{more}."
 
 
 def _part_of(stage: Stage) -> Type:

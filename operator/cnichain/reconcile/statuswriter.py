@@ -10,7 +10,8 @@ from cnichain.api.names import API_VERSION, KIND_CHAIN, STATUS_FIELD_MANAGER
 from cnichain.api.times import utc_now
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.resources import CHAINS
-from cnichain.reconcile.conditions import Report, conditions, starting
+from cnichain.reconcile.conditions import conditions, starting
+from cnichain.reconcile.report import Report
 
 
 def read_conditions(status: Object) -> list[Condition]:

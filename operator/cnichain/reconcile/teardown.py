@@ -27,11 +27,11 @@ from cnichain.plan.nodes import SHOWN_NODES
 from cnichain.plan.removal import NodesLeft, Wishes, batches, kept, may_get_cilium, wishes_of
 from cnichain.reconcile.calico import check_removable
 from cnichain.reconcile.cluster import Cluster
-from cnichain.reconcile.conditions import Removal, Report, Type
 from cnichain.reconcile.events import Recorder
 from cnichain.reconcile.finalizer import is_held, release
 from cnichain.reconcile.nodesync import NodeView
 from cnichain.reconcile.outcome import Outcome
+from cnichain.reconcile.report import Removal, Report, Type
 from cnichain.reconcile.statuswriter import StatusWriter, read_conditions, transitions
 from cnichain.reconcile.teardownwords import how_far, nodes_waiting, objects_waiting, retained, uninstalled
 from cnichain.reconcile.unchain import Unchainer

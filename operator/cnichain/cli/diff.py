@@ -1,0 +1,122 @@
+"""`cnichain diff`: the plan that the operator has made, compared with the cluster by the API server itself.
+
+The operator renders with the cluster's own facts and holds the certificates, so its plan is the true one: nothing is
+rendered here.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnichain.api.chainstatus import PlanState, parse_status
+from cnichain.api.names import APPROVAL_ANNOTATION, SINGLETON, SYSTEM_NAMESPACE
+from cnichain.api.reasons import Reason
+from cnichain.apply.planstore import PlanStore
+from cnichain.cli.plantext import plan_text
+from cnichain.kube.client import KubeClient, Object
+from cnichain.kube.credentials import CredentialsError, load_credentials
+from cnichain.kube.errors import ApiError
+from cnichain.kube.resources import CHAINS
+from cnichain.plan.model import Plan
+
+LOOK_SECONDS = 1.0
+FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
+
+
+class DiffError(click.ClickException):
+    """No answer; kubectl diff, too, ends with more than 1 then."""
+
+    exit_code = 2
+
+
+@click.command()
+@click.option("--kubeconfig", type=FILE, envvar="KUBECONFIG", help="Kubeconfig; else as kubectl finds it.")
+@click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where the operator keeps the plan.")
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for the operator to see the spec.")
+def diff(kubeconfig: Path | None, namespace: str, output: str, timeout: float) -> None:
+    """Show what the operator is about to change in the cluster.
+
+    Ends with 0 when there is nothing to change, 1 when there is, and 2 when that cannot be told.
+    """
+    try:
+        chain, found = asyncio.run(_look(kubeconfig, namespace, timeout))
+    except (CredentialsError, ApiError, ValueError) as error:
+        raise DiffError(str(error)) from error
+    if found is None:
+        click.echo("{}" if output == "json" else f"No changes: the cluster is as CNIChain {SINGLETON} asks for.")
+        return
+    plan, about = found
+    state = parse_status(chain.get("status")).plan
+    held = _ready(chain)
+    said = _state(held, plan, state.state if state else PlanState.PENDING)
+    if output == "json":
+        body = {"state": state.state.value if state else "", "reason": held.get("reason", ""), **about, **asdict(plan)}
+        click.echo(json.dumps(body, indent=2, ensure_ascii=False))
+    else:
+        click.echo(plan_text(plan, said), nl=False)
+    sys.exit(1)
+
+
+async def _look(
+    kubeconfig: Path | None, namespace: str, timeout_seconds: float
+) -> tuple[Object, tuple[Plan, dict[str, Any]] | None]:
+    """The CNIChain, and its plan when one is to be applied."""
+    async with KubeClient(load_credentials(kubeconfig), user_agent="cnichain-diff") as client:
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            chain = await client.get(CHAINS, SINGLETON)
+            if chain is None:
+                raise DiffError(f"there is no CNIChain {SINGLETON}.")
+            waits_for = _unseen(chain)
+            if not waits_for:
+                break
+            if time.monotonic() > deadline:
+                raise DiffError(waits_for)
+            await asyncio.sleep(LOOK_SECONDS)
+        status = parse_status(chain.get("status")).plan
+        if status is None or status.state is PlanState.APPLIED:
+            return chain, None
+        found = await PlanStore(client, namespace, SINGLETON).read()
+        if found is None or found[0].digest != status.digest:
+            raise DiffError(f"the plan {status.digest} is not in ConfigMap {namespace}/{status.name}; try again.")
+        return chain, found
+
+
+def _unseen(chain: Object) -> str:
+    """Why there is no answer yet; empty when there is one. Raises DiffError for a spec that leads to no plan."""
+    generation, status = chain["metadata"]["generation"], chain.get("status") or {}
+    if status.get("observedGeneration", 0) < generation:
+        return f"the operator has not seen generation {generation} of the CNIChain yet; does it run?"
+    ready = _ready(chain)
+    if ready.get("reason") == Reason.RECONCILING.value:
+        return f"the operator is looking at generation {generation}; try again in a moment."
+    rolling_out = _condition(chain, "RollingOut")
+    if ready["status"] == "False" and rolling_out.get("status") == "False":
+        raise DiffError(f"no plan can be told, because of an error: {ready['reason']}: {ready['message']}")
+    return ""
+
+
+def _ready(chain: Object) -> Mapping[str, str]:
+    return _condition(chain, "Ready")
+
+
+def _condition(chain: Object, kind: str) -> Mapping[str, str]:
+    conditions = (chain.get("status") or {}).get("conditions") or []
+    return next((item for item in conditions if item["type"] == kind), {})
+
+
+def _state(ready: Mapping[str, str], plan: Plan, state: PlanState) -> str:
+    if state is not PlanState.PENDING:
+        return f"It is being applied: {ready.get('message', '')}"
+    if ready.get("reason") == Reason.APPROVAL_REQUIRED.value:
+        command = f"kubectl annotate cnichain {SINGLETON} --overwrite {APPROVAL_ANNOTATION}={plan.digest}"
+        return f"It waits for approval: {command}"
+    return "It is held: spec.rollout.paused is true."
