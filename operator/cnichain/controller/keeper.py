@@ -16,8 +16,9 @@ logger = logging.getLogger(__name__)
 BETWEEN_PASSES_SECONDS = 0.5
 """The first wake-up is acted on at once; those that follow within this time are taken together."""
 FAILURE_CAP_SECONDS = 60.0
-STOP_SECONDS = 20.0
-"""For passes under way when the operator is told to stop; its pod is given 30."""
+STOP_SECONDS = 5.0
+"""For a pass under way when the operator is told to stop. One that takes longer is cut off, as it may be anywhere: a
+chart that cannot be fetched is tried for half a minute."""
 STUCK_SECONDS = 600.0
 """A pass that takes longer than this is stuck: every request in it has a timeout of its own."""
 
