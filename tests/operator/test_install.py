@@ -362,4 +362,5 @@ def test_newest_chart_as_well(tmp_path_factory: pytest.TempPathFactory, chart_di
         world.apply_chain(SPEC | {"cilium": {"version": "1.20.0"}})
         world.wait_ready()
         assert world.get("cnichain", "default")["status"]["versions"]["cilium"] == "1.20.0"
+        assert world.conditions()["Drifted"]["reason"] == "NoDrift", "nothing of the chart is mistaken for a mutation"
         assert world.get("cnichain", "default")["status"]["nodes"]["summary"] == "3/3"

@@ -179,6 +179,7 @@ def test_approval_applies_the_plan_and_replaces_the_agents_without_their_pods(
     world.wait("the plan is applied", lambda: plan_of(world)["state"] == "Applied")
     world.wait_ready()
     assert plan_of(world)["digest"] == digest
+    assert world.conditions()["Drifted"]["reason"] != "MutatedByAdmission", "the server's own defaults are no mutation"
     assert world.get("cnichain", "default")["status"]["versions"]["cilium"] == "1.18.12"
     assert before - set(world.get("configmap", "cilium-config", *SYSTEM)["data"]), "keys of the older chart must go"
     assert world.get("daemonset", "cilium", *SYSTEM)["metadata"]["uid"] != old

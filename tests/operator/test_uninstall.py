@@ -148,7 +148,7 @@ def test_uninstall_restores_every_node_first_and_goes_in_reverse_order(
         assert order == sorted(order), f"deleted out of order: {gone}"
         assert set(STAGE_OF) <= set(gone), f"not deleted: {set(STAGE_OF) - set(gone)}"
         assert gone[-1] == "configmaps/cnichain-inventory-default", "the operator's own records go last"
-        assert {f"cnichainnodes/{folder.root.name}" for folder in (first, second)} <= set(gone[-4:])
+        assert {f"cnichainnodes/{folder.root.name}" for folder in (first, second)} <= set(gone[-5:])
         answered = agents_answered(world, start)
         before = next(at for at, item in enumerate(audit(world, start)) if is_deletion_by_operator(item))
         assert answered[first.root.name] < before > answered[second.root.name], "each node answered before"

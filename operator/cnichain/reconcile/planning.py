@@ -49,7 +49,9 @@ class Planning:
         """
         manifests = picture.all_manifests
         todo = [change for change in engine.changes(manifests, live) if _is_planned(change, live)]
-        gone = leftovers(live.inventory, [item.key for item in manifests])
+        unwanted = leftovers(live.inventory, [item.key for item in manifests])
+        # What is not served now cannot be pruned now, and must not keep a plan open.
+        gone = [key for key in unwanted if picture.discovery.resource(key.api_version, key.kind) is not None]
         nodes = node_change(picture.wanted_node, _specs(picture))
         if not todo and not gone and nodes is None:
             self._set_state(PlanState.APPLIED)
