@@ -20,11 +20,15 @@ CLOSING_TURNS = 10
 
 @dataclass(frozen=True)
 class Fault:
-    """What is answered in place of the API server. event: a watch event in a 200 stream, in place of a status."""
+    """What is answered in place of the API server.
+
+    event: a watch event in a 200 stream, in place of a status. text: the body of a 200 answer, whatever it is.
+    """
 
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
     event: dict[str, Any] | None = None
+    text: str | None = None
     drop: bool = False
 
 
@@ -103,6 +107,8 @@ async def _misbehave(request: web.Request, fault: Fault) -> web.StreamResponse:
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=500)
+    if fault.text is not None:
+        return web.Response(text=fault.text, content_type="application/json")
     if fault.event is not None:
         return web.Response(text=json.dumps(fault.event) + "\n", content_type="application/json")
     status = {"kind": "Status", "status": "Failure", "reason": "Injected", "message": "injected", "code": fault.status}

@@ -16,6 +16,7 @@ from typing import Any, Self
 import aiohttp
 
 from cnichain.api.names import FIELD_MANAGER
+from cnichain.kube.answers import VERSION_PATH, as_object, error_from_status, lines, raise_for_status
 from cnichain.kube.credentials import Credentials
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import DISCOVERY_ACCEPT, Discovery, Resource, parse_discovery
@@ -83,7 +84,7 @@ class KubeClient:
 
     async def server_version(self) -> str:
         """The API server's gitVersion, such as v1.36.1."""
-        return str((await self.request("GET", "/version"))["gitVersion"])
+        return str((await self.request("GET", VERSION_PATH))["gitVersion"])
 
     async def discover(self) -> Discovery:
         """What the server serves now."""
@@ -211,11 +212,11 @@ class KubeClient:
         request = f"WATCH {resource.path(namespace)}"
         try:
             async with await self._send(call) as response:
-                await _raise_for_status(response, request)
-                async for line in _lines(response):
+                await raise_for_status(response, request)
+                async for line in lines(response):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
-                        raise _error_from_status(event["object"], int(event["object"].get("code", 0)), request)
+                        raise error_from_status(event["object"], int(event["object"].get("code", 0)), request)
                     yield WatchEvent(event["type"], event["object"])
         except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError) as error:
             raise ApiError(0, type(error).__name__, str(error) or "connection lost", request=request) from error
@@ -236,8 +237,8 @@ class KubeClient:
         for attempt in range(1, attempts + 1):
             try:
                 async with await self._send(call) as response:
-                    await _raise_for_status(response, str(call))
-                    return dict(await response.json(content_type=None))
+                    await raise_for_status(response, str(call))
+                    return as_object(await response.json(content_type=None), path, str(call))
             except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError) as error:
                 failure = ApiError(0, type(error).__name__, str(error) or "no answer in time", request=str(call))
                 failure.__cause__ = error
@@ -276,34 +277,3 @@ class KubeClient:
         if self._credentials.token_is_fresh and not refresh:
             return self._credentials.token()
         return await asyncio.to_thread(self._credentials.token, refresh=refresh)
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Lines of a stream, however long (aiohttp's own readline refuses lines over 64 KiB)."""
-    rest = bytearray()
-    async for chunk in response.content.iter_any():
-        rest += chunk
-        while (end := rest.find(b"\n")) >= 0:
-            line = bytes(rest[:end])
-            del rest[: end + 1]
-            if line.strip():
-                yield line
-
-
-async def _raise_for_status(response: aiohttp.ClientResponse, request: str) -> None:
-    if response.status < 400:
-        return
-    text = await response.text()
-    try:
-        status = json.loads(text)
-    except json.JSONDecodeError:
-        status = {"reason": response.reason or "", "message": text[:500]}
-    retry_after = response.headers.get("Retry-After", "")
-    raise _error_from_status(
-        status, response.status, request, retry_after=float(retry_after) if retry_after.isdigit() else 0.0
-    )
-
-
-def _error_from_status(status: Mapping[str, Any], code: int, request: str, *, retry_after: float = 0.0) -> ApiError:
-    reason, message = str(status.get("reason", "")), str(status.get("message", ""))
-    return ApiError(code, reason, message, request=request, retry_after=retry_after)
