@@ -25,6 +25,8 @@ from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.toolchain import ensure
 from cnichain.node.decision import Decision
+from cnichain.reconcile.conditions import conditions
+from cnichain.reconcile.report import StageReport
 from cnichain.render.stages import Stage
 
 pytestmark = pytest.mark.controlplane
@@ -73,7 +75,7 @@ CHAINS: dict[str, Case] = {
     "healthy_mutated": _case(states.after(states.report(mutated="DaemonSet x: a field")), HEALTHY, Reason.READY),
     "healthy_drift_corrected": _case(states.after(states.report(drift="Service x was deleted")), HEALTHY, Reason.READY),
     "healthy_calico": _case(
-        states.after(states.report(calico="3.26.0", stages={stage: states.StageReport() for stage in Stage})),
+        states.after(states.report(calico="3.26.0", stages={stage: StageReport() for stage in Stage})),
         HEALTHY, Reason.READY,
     ),
     "outage_just_begun": _case(
@@ -82,7 +84,7 @@ CHAINS: dict[str, Case] = {
     "outage_that_lasts": _case(
         states.after(
             states.failing(Reason.API_UNAVAILABLE),
-            states.conditions(states.failing(Reason.API_UNAVAILABLE), GONE_ON, states.T2),
+            conditions(states.failing(Reason.API_UNAVAILABLE), GONE_ON, states.T2),
             now=states.LATER,
         ),
         PROGRESSING, Reason.API_UNAVAILABLE,
