@@ -88,12 +88,36 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
+ARGOCD_HEAD = """\
+# Generated from resource_customizations by `make generate`; do not edit.
+# Health checks of Argo CD for CNIChain and CNIChainNode, to merge into the ConfigMap argocd-cm.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: argocd-cm
+data:
+"""
+ARGOCD = ROOT / "deploy" / "argocd"
+
+
+def argocd_cm() -> str:
+    """deploy/argocd/argocd-cm.yaml: each health script under the key that Argo CD looks for."""
+    text = ARGOCD_HEAD
+    for script in sorted(ARGOCD.glob("resource_customizations/*/*/health.lua")):
+        group, kind = script.parts[-3:-1]
+        text += f"  resource.customizations.health.{group}_{kind}: |\n"
+        lines = script.read_text(encoding="utf-8").splitlines()
+        text += "".join(f"    {line}\n" if line else "\n" for line in lines)
+    return text
+
+
 def generated() -> Iterator[tuple[Path, str]]:
     """Every generated file and what it should hold."""
     for crd in (chain_crd(), node_crd()):
         yield ROOT / "crds" / f"{crd['metadata']['name']}.yaml", render(crd)
     yield ROOT / "docs" / "reasons.md", reasons_page()
     yield ROOT / "docs" / "compatibility.md", compatibility_page()
+    yield ARGOCD / "argocd-cm.yaml", argocd_cm()
 
 
 def main() -> int:

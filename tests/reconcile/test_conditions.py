@@ -200,6 +200,20 @@ def test_a_passing_error_is_told_at_once_and_unsettles_ready_only_when_it_lasts(
     assert (kinds["Ready"].status, kinds["Ready"].reason) == ("False", "ApiUnavailable")
 
 
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report(generation=3, error=OUTAGE),
+        Report(generation=3, error=OUTAGE, removal=Removal(Reason.UNINSTALLING, "", "0/3 nodes")),
+    ],
+    ids=["another spec", "being deleted"],
+)
+def test_an_outage_does_not_carry_ready_over_to_a_generation_that_was_never_ready(report: Report) -> None:
+    before = conditions(healthy(), [], after(0))
+    kinds = by_type(conditions(report, before, after(1)))
+    assert (kinds["Ready"].status, kinds["Ready"].reason) == ("False", "ApiUnavailable")
+
+
 def test_a_chain_that_was_not_ready_is_not_called_so_by_an_outage() -> None:
     before = conditions(healthy(nodes=SOME), [], after(0))
     kinds = by_type(conditions(Report(generation=2, error=OUTAGE), before, after(1)))

@@ -1,6 +1,7 @@
 """CRDs from the models: a structural schema, CEL rules with bounded costs, printer columns, the status subresource.
 
-No defaults reach the schema: a default that the API server fills in makes GitOps tools report a difference for ever.
+No defaults reach the schema of spec: a default that the API server fills in makes GitOps tools report a difference for
+ever. A CNIChain's status has one, which nobody keeps in Git (`NOT_SEEN`).
 `make generate` writes the files; CI fails when they are stale.
 """
 
@@ -29,6 +30,10 @@ KEPT_KEYWORDS = {
     "type", "description", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength",
     "minItems", "maxItems", "minProperties", "maxProperties", "required",
 }  # fmt: skip
+
+NOT_SEEN = {"observedGeneration": 0}
+"""The status of a CNIChain that no operator has seen yet. Without it kstatus, and so Flux, `helm --wait` and others,
+take such an object for finished: nothing in it says otherwise. Flux's own kinds do the same."""
 
 ROOT_RULES = [
     {
@@ -87,7 +92,7 @@ def chain_crd() -> Schema:
     """The CustomResourceDefinition of CNIChain."""
     spec = structural(TypeAdapter(CNIChainSpec).json_schema(by_alias=True))
     spec["x-kubernetes-validations"] = SPEC_RULES
-    status = structural(TypeAdapter(CNIChainStatus).json_schema(by_alias=True))
+    status = structural(TypeAdapter(CNIChainStatus).json_schema(by_alias=True)) | {"default": NOT_SEEN}
     description = "A CNI chain: the CNI that the cluster keeps, and Cilium and Hubble after it."
     crd = _crd(KIND_CHAIN, PLURAL_CHAINS, ["cnc"], CHAIN_COLUMNS, spec, status, description)
     root = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

@@ -67,6 +67,8 @@ def _is_held_back(report: Report, before: Mapping[str, Condition], now: str) -> 
     ready, reconciling = before.get(Type.READY.value), before.get(Type.RECONCILING.value)
     if report.error is None or not REASONS[report.error.reason].passing or ready is None or ready.status != "True":
         return False
+    if ready.observed_generation != report.generation:
+        return False  # another spec was in force, or the chain was not being deleted yet
     if reconciling is None or reconciling.status != "True":
         return True
     since, until = parse_rfc3339(reconciling.last_transition_time), parse_rfc3339(now)
