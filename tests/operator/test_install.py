@@ -67,7 +67,7 @@ def test_it_becomes_ready_and_kubectl_wait_sees_it(world: Harness, running: list
 
 
 def test_the_first_status_has_ready_reconciling_and_the_generation(world: Harness, running: list[NodeFolder]) -> None:
-    first = next(state for state in states(world) if state.get("status"))
+    first = next(state for state in states(world) if state["status"].get("conditions"))
     types = {item["type"]: item["status"] for item in first["status"]["conditions"]}
     assert types == {"Ready": "Unknown", "Reconciling": "True", "Stalled": "False"}
     assert first["status"]["observedGeneration"] == first["metadata"]["generation"]
