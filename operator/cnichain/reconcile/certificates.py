@@ -52,9 +52,9 @@ def stored(secret: Object | None) -> Stored | None:
 
 def request_of(chain: Mapping[str, Any], conditions: Sequence[Condition], wait: timedelta) -> Request:
     """What a rotation depends on beside the Secrets. conditions: the parts' as status has them from the last pass."""
-    token = str((chain["metadata"].get("annotations") or {}).get(ROTATE_CA_ANNOTATION, ""))
+    asked = str((chain["metadata"].get("annotations") or {}).get(ROTATE_CA_ANNOTATION, ""))
     state = {item.type: item.status for item in conditions}
-    return Request(token=token, wait=wait, healthy=all(state.get(kind) == "True" for kind in USERS))
+    return Request(asked=asked, wait=wait, healthy=all(state.get(kind) == "True" for kind in USERS))
 
 
 def as_status(certificates: Certificates) -> CertificatesStatus:

@@ -27,8 +27,8 @@ class Rendered:
     """A render of the Cilium chart.
 
     stages: every stage, its objects in order of application. values: what the chart was rendered with. chart_digest:
-    `sha256:` of the archive. chart_source: `official` or `stand-in`. leaves: the certificates that it mounts. notes: what
-    of the user's values was moved, or has no effect in this minor.
+    `sha256:` of the archive. chart_source: `official` or `stand-in`. leaves: the certificates that it mounts. notes:
+    what of the user's values was moved, or has no effect in this minor.
     """
 
     stages: Mapping[Stage, tuple[Manifest, ...]]

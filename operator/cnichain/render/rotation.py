@@ -12,8 +12,8 @@ Then `previous.crt` goes, and with it the old CA from the bundles. The kubelet b
 within one to two minutes, and Hubble's server, relay and UI load changed files without a restart, the CA's too
 (upstream: Documentation/observability/hubble/configuration/tls.rst). So a step may be left when every leaf's Secret has
 been as the step wants it for `wait`; when that began stands on the Secret itself (SINCE), since the write may come much
-later than the decision. A Secret that is missing and parts that are not healthy are waited for as well, but for PATIENCE only: one
-node that is away for good must not let the CA end for all others.
+later than the decision. A Secret that is missing, or parts that are not healthy, are waited for as well, but for
+PATIENCE only: one node that is away for good must not let the CA end for all others.
 """
 
 import base64
@@ -61,11 +61,11 @@ class Stored:
 class Request:
     """What a rotation depends on beside the Secrets.
 
-    token: what a person has put into the annotation cnichain.io/rotate-ca, "" when nothing. wait: how long a step lasts
+    asked: what a person has put into the annotation cnichain.io/rotate-ca, "" when nothing. wait: how long a step lasts
     at least. healthy: whether agents and relay are.
     """
 
-    token: str = ""
+    asked: str = ""
     wait: timedelta = DEFAULT_WAIT
     healthy: bool = True
 
@@ -121,7 +121,7 @@ def authorities(
     everything that trusts it would be cut off.
     """
     if ca is None:
-        return Authorities(Step.NONE, make_ca(now), token=request.token, made=True)
+        return Authorities(Step.NONE, make_ca(now), token=request.asked, made=True)
     signer = _read_signer(ca.data)
     token = ca.annotations.get(ROTATED, "")
     began = since(ca, now) or now
@@ -131,19 +131,19 @@ def authorities(
     if previous and _is_certificate(previous):
         state = Authorities(Step.ISSUE_NEW, signer, previous=previous, since=began, token=token)
         return Authorities(Step.NONE, signer, token=token) if _may_leave(state, leaves, now, request) else state
-    asked = bool(request.token) and request.token != token
+    is_asked = bool(request.asked) and request.asked != token
     end = signer.certificate.not_valid_after_utc
     if end <= now:
-        if asked:
-            return Authorities(Step.NONE, make_ca(now), token=request.token, made=True)
+        if is_asked:
+            return Authorities(Step.NONE, make_ca(now), token=request.asked, made=True)
         raise ChainError(
             Reason.CERTIFICATE_UNUSABLE,
             f"Secret {CILIUM_NAMESPACE}/{CA_SECRET}: ca.crt ended on {end:%Y-%m-%d}. Nothing trusts it any more, so it "
             f"can be replaced at once: kubectl annotate cnichain {SINGLETON} --overwrite {ROTATE_CA_ANNOTATION}=TOKEN, "
             f"with any TOKEN that was not used before.",
         )
-    if asked or end - now <= ROTATE_BEFORE:
-        token = request.token or token
+    if is_asked or end - now <= ROTATE_BEFORE:
+        token = request.asked or token
         return Authorities(Step.TRUST_BOTH, signer, following=_next_ca(now), since=now, token=token)
     return Authorities(Step.NONE, signer, token=token)
 
