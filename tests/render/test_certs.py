@@ -1,6 +1,7 @@
 """Certificates: a chain that verifies, kept byte for byte, renewed in time, and never replaced behind anyone's back."""
 
 import base64
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,12 +16,22 @@ from hypothesis import strategies as st
 
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import Reason
-from cnichain.render.certs import SECRET_NAMES, CertificatePlan, plan_certificates
+from cnichain.render.certs import CertificatePlan, plan_certificates
+from cnichain.render.leaves import RELAY_CLIENT_SECRET, SERVER_SECRET, wanted_leaves
+from cnichain.render.rotation import CA_SECRET, Request, Step, Stored
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
-CA, SERVER, CLIENT = SECRET_NAMES
+CA, SERVER, CLIENT = SECRET_NAMES = (CA_SECRET, SERVER_SECRET, RELAY_CLIENT_SECRET)
 LEAVES = {SERVER: "*.prod.hubble-grpc.cilium.io", CLIENT: "*.hubble-relay.cilium.io"}
 Data = dict[str, dict[str, str]]
+
+
+def planned(
+    existing: Mapping[str, dict[str, str] | None], now: datetime, cluster: str, asked: str = ""
+) -> CertificatePlan:
+    """The plan for Secrets of which only the data is known, and the two leaves that every chain has."""
+    secrets = {name: None if data is None else Stored(data) for name, data in existing.items()}
+    return plan_certificates(secrets, now, wanted_leaves({"cluster": {"name": cluster}}), Request(asked=asked))
 
 
 def data_of(plan: CertificatePlan) -> Data:
@@ -58,11 +69,11 @@ def foreign_ca(key: Any, *, ca: bool | None = True, end: datetime = NOW + timede
 @pytest.fixture(scope="module")
 def made() -> Data:
     """What is made for a cluster that has nothing yet."""
-    return data_of(plan_certificates({}, NOW, "prod"))
+    return data_of(planned({}, NOW, "prod"))
 
 
 def test_everything_is_made_for_a_cluster_that_has_nothing() -> None:
-    plan = plan_certificates(dict.fromkeys(SECRET_NAMES), NOW, "prod")
+    plan = planned(dict.fromkeys(SECRET_NAMES), NOW, "prod")
     assert plan.renewed == SECRET_NAMES
     assert {(item.kind, item.namespace, item.name) for item in plan.secrets} == {
         ("Secret", "kube-system", name) for name in SECRET_NAMES
@@ -95,30 +106,30 @@ def test_name_and_key_of_a_leaf(made: Data, secret: str) -> None:
 
 
 def test_dots_of_a_cluster_name_become_dashes_as_in_the_chart() -> None:
-    data = data_of(plan_certificates({}, NOW, "a.b"))
+    data = data_of(planned({}, NOW, "a.b"))
     assert certificate(data, SERVER).subject.rfc4514_string() == "CN=*.a-b.hubble-grpc.cilium.io"
 
 
 @given(st.integers(0, 334 * 86400))
 def test_everything_is_kept_byte_for_byte_until_thirty_days_before_the_end(seconds: int) -> None:
-    plan = plan_certificates(KEPT, NOW + timedelta(seconds=seconds), "prod")
+    plan = planned(KEPT, NOW + timedelta(seconds=seconds), "prod")
     assert data_of(plan) == KEPT
     assert plan.renewed == ()
 
 
-KEPT = data_of(plan_certificates({}, NOW, "prod"))
+KEPT = data_of(planned({}, NOW, "prod"))
 
 
 def test_leaves_near_their_end_are_renewed_with_the_same_ca(made: Data) -> None:
     later = NOW + timedelta(days=336)
-    plan = plan_certificates(made, later, "prod")
+    plan = planned(made, later, "prod")
     data = data_of(plan)
     assert plan.renewed == (SERVER, CLIENT)
     assert data[CA] == made[CA]
     assert data[SERVER]["tls.key"] != made[SERVER]["tls.key"]
     certificate(data, SERVER).verify_directly_issued_by(certificate(made, CA, "ca.crt"))
     assert plan.not_after == (later + timedelta(days=365)).replace(microsecond=0)
-    assert plan_certificates(data, later, "prod").renewed == ()
+    assert planned(data, later, "prod").renewed == ()
 
 
 def without(made: Data, **changes: dict[str, str] | None) -> dict[str, dict[str, str] | None]:
@@ -136,33 +147,33 @@ def without(made: Data, **changes: dict[str, str] | None) -> dict[str, dict[str,
     ],
 )
 def test_an_unreadable_leaf_is_made_anew(made: Data, broken: dict[str, str] | None) -> None:
-    plan = plan_certificates(without(made, hubble_server_certs=broken), NOW, "prod")
+    plan = planned(without(made, hubble_server_certs=broken), NOW, "prod")
     assert plan.renewed == (SERVER,)
     assert data_of(plan)[CLIENT] == made[CLIENT]
 
 
 def test_a_leaf_whose_key_is_of_another_is_made_anew(made: Data) -> None:
     mixed = {**made[SERVER], "tls.key": made[CLIENT]["tls.key"]}
-    assert plan_certificates(without(made, hubble_server_certs=mixed), NOW, "prod").renewed == (SERVER,)
+    assert planned(without(made, hubble_server_certs=mixed), NOW, "prod").renewed == (SERVER,)
 
 
 def test_a_leaf_of_another_ca_is_made_anew(made: Data) -> None:
-    other = data_of(plan_certificates({}, NOW, "prod"))
-    plan = plan_certificates(without(made, hubble_relay_client_certs=other[CLIENT]), NOW, "prod")
+    other = data_of(planned({}, NOW, "prod"))
+    plan = planned(without(made, hubble_relay_client_certs=other[CLIENT]), NOW, "prod")
     assert plan.renewed == (CLIENT,)
 
 
 def test_the_server_leaf_follows_the_name_of_the_cluster(made: Data) -> None:
-    assert plan_certificates(made, NOW, "other").renewed == (SERVER,)
+    assert planned(made, NOW, "other").renewed == (SERVER,)
 
 
 def test_a_leaf_from_the_future_is_made_anew(made: Data) -> None:
-    assert plan_certificates(made, NOW - timedelta(days=2), "prod").renewed == (SERVER, CLIENT)
+    assert planned(made, NOW - timedelta(days=2), "prod").renewed == (SERVER, CLIENT)
 
 
 def test_the_ca_in_a_leafs_secret_is_put_right_and_the_leaf_stays(made: Data) -> None:
     stale = {**made[SERVER], "ca.crt": "c3RhbGU="}
-    plan = plan_certificates(without(made, hubble_server_certs=stale), NOW, "prod")
+    plan = planned(without(made, hubble_server_certs=stale), NOW, "prod")
     assert (data_of(plan), plan.renewed) == (made, ())
 
 
@@ -177,17 +188,28 @@ def test_the_ca_in_a_leafs_secret_is_put_right_and_the_leaf_stays(made: Data) ->
 )
 def test_a_ca_that_is_there_is_kept_and_used(key: Any) -> None:
     ca = foreign_ca(key)
-    data = data_of(plan_certificates({CA: ca}, NOW, "prod"))
+    data = data_of(planned({CA: ca}, NOW, "prod"))
     assert data[CA] == ca
     certificate(data, SERVER).verify_directly_issued_by(certificate(data, CA, "ca.crt"))
-    assert plan_certificates(data, NOW, "prod").renewed == ()
+    assert planned(data, NOW, "prod").renewed == ()
 
 
 def test_a_ca_about_to_end_does_not_renew_leaves_time_and_again() -> None:
     ca = foreign_ca(ec.generate_private_key(ec.SECP256R1()), end=NOW + timedelta(days=10))
-    plan = plan_certificates({CA: ca}, NOW, "prod")
+    plan = planned({CA: ca}, NOW, "prod")
     assert plan.not_after == (NOW + timedelta(days=10)).replace(microsecond=0), "a leaf outlives its CA"
-    assert plan_certificates(data_of(plan), NOW + timedelta(days=5), "prod").renewed == ()
+    assert plan.step is Step.TRUST_BOTH, "a CA near its end must be replaced"
+    assert planned(data_of(plan), NOW + timedelta(days=5), "prod").renewed == ()
+
+
+def test_an_ended_ca_is_replaced_at_once_when_a_person_asks() -> None:
+    ended = foreign_ca(ec.generate_private_key(ec.SECP256R1()), end=NOW - timedelta(days=1))
+    with pytest.raises(ChainError) as caught:
+        planned({CA: ended}, NOW, "prod")
+    assert "cnichain.io/rotate-ca=" in caught.value.message, "the message must name the way out"
+    plan = planned({CA: ended}, NOW, "prod", asked="now")
+    assert (plan.step, plan.renewed) == (Step.NONE, SECRET_NAMES)
+    assert planned(data_of(plan), NOW, "prod").renewed == ()
 
 
 def unusable() -> dict[str, dict[str, str]]:
@@ -215,17 +237,17 @@ UNUSABLE = unusable()
 @pytest.mark.parametrize("said", UNUSABLE)
 def test_an_unusable_ca_is_reported_and_never_replaced(said: str) -> None:
     with pytest.raises(ChainError) as caught:
-        plan_certificates({CA: UNUSABLE[said]}, NOW, "prod")
+        planned({CA: UNUSABLE[said]}, NOW, "prod")
     assert caught.value.reason is Reason.CERTIFICATE_UNUSABLE
     assert "Secret kube-system/cilium-ca" in caught.value.message
     assert said in caught.value.message
 
 
 def test_no_text_form_shows_a_key(made: Data) -> None:
-    plan = plan_certificates(made, NOW, "prod")
+    plan = planned(made, NOW, "prod")
     shown = f"{plan} {plan!r} {plan.secrets}"
     with pytest.raises(ChainError) as caught:
-        plan_certificates(without(made, cilium_ca={**made[CA], "ca.crt": made[CA]["ca.key"]}), NOW, "prod")
+        planned(without(made, cilium_ca={**made[CA], "ca.crt": made[CA]["ca.key"]}), NOW, "prod")
     shown += f"{caught.value!r} {caught.value} {caught.value.message}"
     for name, entry in ((CA, "ca.key"), (SERVER, "tls.key"), (CLIENT, "tls.key")):
         key = base64.b64decode(made[name][entry]).decode().splitlines()[1]

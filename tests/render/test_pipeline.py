@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.errors import ChainError
@@ -20,8 +21,10 @@ from cnichain.preflight.facts import ClusterFacts
 from cnichain.render.certs import plan_certificates
 from cnichain.render.charts import ChartStore
 from cnichain.render.helm import template
+from cnichain.render.leaves import wanted_leaves
 from cnichain.render.manifests import Manifest, parse
 from cnichain.render.pipeline import Rendered, render_cilium
+from cnichain.render.pki import dns_names, ip_addresses, make_ca, make_leaf
 from cnichain.render.stages import Stage, cilium_crds
 
 VERSIONS = ["1.17.3", "1.17.18", "1.18.12", "1.19.6", "1.20.0"]
@@ -143,7 +146,9 @@ def test_hubble_is_all_there(render: Render, version: str) -> None:
 @FIRST_AND_LAST
 def test_hubble_mounts_the_secrets_that_the_operator_makes(render: Render, version: str) -> None:
     rendered = render(version)
-    made = {item.name: set(item.body["data"]) for item in plan_certificates({}, datetime.now(UTC), "default").secrets}
+    made = {
+        item.name: set(item.body["data"]) for item in plan_certificates({}, datetime.now(UTC), rendered.leaves).secrets
+    }
     for kind, name, secret in (
         ("DaemonSet", "cilium", "hubble-server-certs"),
         ("Deployment", "hubble-relay", "hubble-relay-client-certs"),
@@ -156,6 +161,93 @@ def test_hubble_mounts_the_secrets_that_the_operator_makes(render: Render, versi
         ]
         assert [source["name"] for source in sources] == [secret]
         assert {item["key"] for item in sources[0]["items"]} <= made[secret]
+
+
+TLS: dict[str, Any] = {
+    "cluster": {"name": "prod-1"},
+    "hubble": {
+        "metrics": {"tls": {"enabled": True, "server": {"mtls": {"enabled": True}}}},
+        "relay": {"tls": {"server": {"enabled": True, "mtls": True, "extraIpAddresses": ["10.0.0.1"]}}},
+        "tls": {"server": {"extraDnsNames": ["hubble.example"]}},
+    },
+}
+"""Values with TLS at every endpoint of Hubble."""
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_every_certificate_that_the_values_ask_for_is_made_and_mounted(render: Render, version: str) -> None:
+    rendered = render(version, values=TLS)
+    made = {item.name: item.body["data"] for item in plan_certificates({}, datetime.now(UTC), rendered.leaves).secrets}
+    mounted = {
+        (item.name, source["secret"]["name"]): {entry["key"] for entry in source["secret"]["items"]}
+        for item in everything(rendered)
+        if item.kind in ("DaemonSet", "Deployment")
+        for volume in pod(item.body).get("volumes", [])
+        for source in (volume.get("projected") or {}).get("sources", [])
+        if "certs" in source.get("secret", {}).get("name", "")
+    }
+    assert set(mounted) == {
+        ("cilium", "hubble-server-certs"),
+        ("cilium", "hubble-metrics-server-certs"),
+        ("hubble-relay", "hubble-relay-client-certs"),
+        ("hubble-relay", "hubble-relay-server-certs"),
+        ("hubble-ui", "hubble-ui-client-certs"),
+    }
+    for (workload, secret), keys in mounted.items():
+        assert keys <= set(made[secret]), f"{workload} would not start"
+    assert not [item for item in everything(rendered) if item.kind == "Secret" and "hubble" in item.name]
+    names = {leaf.secret: (*leaf.dns_names, *leaf.ip_addresses) for leaf in rendered.leaves}
+    assert names == {
+        "hubble-server-certs": ("*.prod-1.hubble-grpc.cilium.io", "hubble.example"),
+        "hubble-relay-client-certs": ("*.hubble-relay.cilium.io",),
+        "hubble-relay-server-certs": ("*.hubble-relay.cilium.io", "10.0.0.1"),
+        "hubble-ui-client-certs": ("*.hubble-ui.cilium.io",),
+        "hubble-metrics-server-certs": ("prod-1.hubble-metrics.cilium.io",),
+    }
+
+
+@ALL
+def test_the_names_are_those_that_the_chart_would_put_into_its_own(
+    charts_dir: Path, helm: str, render: Render, version: str
+) -> None:
+    """Against the chart's own certificates, which it makes when nothing else is said."""
+    leaves = {leaf.secret: leaf for leaf in wanted_leaves(TLS_ON)}
+    text = asyncio.run(
+        template(helm, charts_dir / f"cilium-{version}.tgz", TLS_ON, kube_version="v1.36.1", api_versions=("v1",))
+    )
+    own = {item.name: item.body for item in parse(text) if item.kind == "Secret" and "tls.crt" in item.body["data"]}
+    assert set(own) == set(leaves)
+    for name, body in own.items():
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(body["data"]["tls.crt"]))
+        assert dns_names(certificate) == list(leaves[name].dns_names), name
+        assert ip_addresses(certificate) == list(leaves[name].ip_addresses), name
+        ours = make_leaf(leaves[name].dns_names, make_ca(datetime.now(UTC)), datetime.now(UTC)).certificate
+        for found in (certificate, ours):
+            usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+            assert {item.dotted_string for item in usage} == {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"}, name
+        assert body["type"] == "kubernetes.io/tls"
+
+
+TLS_ON = {
+    **TLS,
+    "hubble": {
+        **TLS["hubble"],
+        "enabled": True,
+        "ui": {"enabled": True},
+        "relay": {**TLS["hubble"]["relay"], "enabled": True},
+        "metrics": {**TLS["hubble"]["metrics"], "enabled": ["dns"]},
+    },
+}
+"""The same for the bare chart, which switches nothing on by itself."""
+
+
+def test_a_chart_that_would_serve_the_wrong_certificate_is_refused(render: Render) -> None:
+    with pytest.raises(ChainError) as caught:
+        render("1.17.3", values=TLS)
+    assert caught.value.reason is Reason.RESERVED_VALUE
+    assert "hubble.metrics.tls.enabled" in caught.value.message
+    without = {**TLS, "hubble": {**TLS["hubble"], "metrics": {}}}
+    assert len(render("1.17.3", values=without).leaves) == 4
 
 
 @ALL

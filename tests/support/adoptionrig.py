@@ -2,24 +2,24 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from cnichain.api.chain import parse_spec
-from cnichain.api.names import CILIUM_NAMESPACE, SYSTEM_NAMESPACE
+from cnichain.api.names import SYSTEM_NAMESPACE
 from cnichain.apply.adopt import Adopter
 from cnichain.apply.engine import Engine
 from cnichain.apply.store import InventoryStore
 from cnichain.catalogue.load import load_catalogue
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import Credentials
-from cnichain.kube.resources import SECRETS, Discovery
+from cnichain.kube.resources import Discovery
 from cnichain.plan.adoption import Survey, check
 from cnichain.preflight.facts import ClusterFacts
-from cnichain.render.certs import SECRET_NAMES, plan_certificates
+from cnichain.reconcile.certificates import look_at_certificates
 from cnichain.render.charts import ChartStore
 from cnichain.render.manifests import Manifest, with_owner
 from cnichain.render.pipeline import Rendered, render_cilium
+from cnichain.render.rotation import Request
 from cnichain.render.stages import Stage, by_stage
 from harness import Harness
 
@@ -64,9 +64,7 @@ class Rig:
 
     async def _manifests(self, client: KubeClient, version: str, values: dict[str, Any] | None) -> list[Manifest]:
         rendered = await self._render(client, version, values or {})
-        secrets = [await client.get(SECRETS, name, CILIUM_NAMESPACE) for name in SECRET_NAMES]
-        existing = {name: one and one["data"] for name, one in zip(SECRET_NAMES, secrets, strict=True)}
-        plan = plan_certificates(existing, datetime.now(UTC), rendered.cluster_name)
+        plan = (await look_at_certificates(client, rendered.leaves, Request())).plan
         everything = [item for items in rendered.stages.values() for item in items]
         return [with_owner(item, OWNER) for item in (*everything, *plan.secrets)]
 

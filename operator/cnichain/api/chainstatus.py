@@ -90,6 +90,12 @@ class CertificatesStatus(_Status):
 
     not_after: str = ""
     """When the first of them expires."""
+    ca_not_after: str = ""
+    """When the CA that signs them expires."""
+    rotation: str = ""
+    """Step of a replacement of the CA: TrustBoth, then IssueNew; empty when there is none."""
+    rotation_since: str = ""
+    """When that step began."""
 
 
 class WaitingStatus(_Status):

@@ -27,6 +27,9 @@ FINALIZER: Final = "cnichain.io/finalizer"
 APPROVAL_ANNOTATION: Final = "cnichain.io/approved-plan"
 """On a CNIChain: the digest of the plan that may be applied, where spec.rollout.approval asks for one."""
 
+ROTATE_CA_ANNOTATION: Final = "cnichain.io/rotate-ca"
+"""On a CNIChain: any word. A word that was not there before has the CA of Hubble's certificates replaced, once."""
+
 SYSTEM_NAMESPACE: Final = "cnichain-system"
 """Where the operator, its agents and its inventory live."""
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from cnichain.api.reasons_adoption import ADOPTION_REASONS
 from cnichain.api.reasons_calico import CALICO_REASONS
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
+from cnichain.api.reasons_certs import CERTIFICATE_REASONS
 from cnichain.api.reasons_chain import CHAIN_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_plan import PLAN_REASONS
@@ -119,6 +120,11 @@ class Reason(StrEnum):
     API_UNAVAILABLE = "ApiUnavailable"
     INTERNAL_ERROR = "InternalError"
 
+    # Certificates that are made anew (reasons_certs.py).
+    CERTIFICATE_RENEWED = "CertificateRenewed"
+    CA_ROTATING = "CaRotating"
+    CA_ROTATED = "CaRotated"
+
     # A Cilium that somebody else has installed.
     ADOPTION_REQUIRED = "AdoptionRequired"
     ADOPTION_NOT_CHAINED = "AdoptionNotChained"
@@ -173,6 +179,7 @@ _PARTS = (
     ADOPTION_REASONS,
     CALICO_REASONS,
     CATALOGUE_REASONS,
+    CERTIFICATE_REASONS,
     CHAIN_REASONS,
     NODE_REASONS,
     PLAN_REASONS,

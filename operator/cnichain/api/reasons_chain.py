@@ -118,7 +118,7 @@ CHAIN_REASONS: dict[str, ReasonInfo] = {
     ),
     "CertificateUnusable": info(
         "The CA or a certificate in the cluster cannot be used, and replacing it would cut running clients off.",
-        "Repair or delete the Secret that the message names.",
+        "Repair or delete the Secret that the message names, or do what the message says. See docs/certificates.md.",
     ),
     "ApplyRejected": info(
         "The API server refused an object: invalid, or denied by an admission webhook or policy.",

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -36,6 +37,13 @@ def default_cache() -> Path:
 @click.option("--catalogue", type=FILE, help="A file that adds entries to the catalogue.")
 @click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where the inventory is kept.")
 @click.option("--resync-seconds", default=600.0, show_default=True, help="A full look even if nothing has changed.")
+@click.option(
+    "--ca-rotation-wait-seconds",
+    default=600.0,
+    show_default=True,
+    type=click.FloatRange(min=0, max=86400),
+    help="How long each step of replacing the CA lasts at least; pods get a changed Secret within two minutes.",
+)
 @click.option("--health-port", type=int, help="Serve /healthz on this port.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning"]))
 def operator(
@@ -48,6 +56,7 @@ def operator(
     catalogue: Path | None,
     namespace: str,
     resync_seconds: float,
+    ca_rotation_wait_seconds: float,
     health_port: int | None,
     log_level: str,
 ) -> None:
@@ -66,6 +75,7 @@ def operator(
         catalogue=catalogue,
         namespace=namespace,
         resync_seconds=resync_seconds,
+        rotation_wait=timedelta(seconds=ca_rotation_wait_seconds),
         instance=f"cnichain-operator-{socket.gethostname()}",
     )
     try:

@@ -6,18 +6,17 @@ from typing import Any
 from cnichain import __version__
 from cnichain.api.chain import PolicyEngine
 from cnichain.api.chainstatus import (
-    CertificatesStatus,
     CNIChainStatus,
     EffectiveStatus,
     InventoryStatus,
     VersionsStatus,
 )
 from cnichain.api.reasons import Reason
-from cnichain.api.times import rfc3339
 from cnichain.apply.store import InventoryStore
 from cnichain.kube.client import Object
 from cnichain.plan.inventory import Inventory, digest
 from cnichain.reconcile.care import Event
+from cnichain.reconcile.certificates import as_status
 from cnichain.reconcile.history import Content
 from cnichain.reconcile.look import Picture
 from cnichain.reconcile.report import Report
@@ -86,7 +85,7 @@ def describe(this: Pass, picture: Picture) -> None:
                 "kubernetes": facts.kubernetes_version,
             }
         ),
-        certificates=CertificatesStatus(not_after=rfc3339(picture.certificates_end)),
+        certificates=as_status(picture.certificates),
     )
     source = "" if release.source == "official" else f", with a {release.source} chart that is not Cilium's"
     this.report.chained = f"Chained after {spec.primary.plugin.value} {facts.primary_version}{source}."

@@ -4,18 +4,16 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import NodeSpec
 from cnichain.api.chainstatus import VersionsStatus
-from cnichain.api.names import CILIUM_NAMESPACE
 from cnichain.apply.history import HistoryStore, minor_of
 from cnichain.catalogue.load import CONFIG_MAP
 from cnichain.catalogue.model import CalicoRelease, Catalogue, CiliumRelease, PrimaryRule
-from cnichain.kube.client import KubeClient, Object
-from cnichain.kube.resources import CONFIG_MAPS, DAEMON_SETS, SECRETS, Discovery
+from cnichain.kube.client import KubeClient
+from cnichain.kube.resources import CONFIG_MAPS, DAEMON_SETS, Discovery
 from cnichain.plan.health import Health
 from cnichain.plan.nodes import node_spec
 from cnichain.preflight.facts import ClusterFacts
@@ -25,6 +23,7 @@ from cnichain.preflight.registry import summary
 from cnichain.preflight.upgrade import check_step
 from cnichain.reconcile.calicoview import look_at_calico
 from cnichain.reconcile.catalogues import CatalogueSource
+from cnichain.reconcile.certificates import Certificates, look_at_certificates
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.nodesync import NodeView
 from cnichain.reconcile.preflight import Preflight, as_status, stopping
@@ -33,10 +32,10 @@ from cnichain.reconcile.settings import Settings
 from cnichain.render.available import check_available
 from cnichain.render.calico import RenderedCalico
 from cnichain.render.calicofiles import fetch_calico
-from cnichain.render.certs import SECRET_NAMES, plan_certificates
 from cnichain.render.charts import ChartStore
 from cnichain.render.manifests import Manifest, canonical_digest, with_owner
 from cnichain.render.pipeline import Rendered, render_cilium
+from cnichain.render.rotation import Request
 from cnichain.render.stages import Stage, sort_stage
 
 DISCOVERY_SECONDS = 60.0
@@ -57,7 +56,7 @@ class Picture:
     nodes: NodeView
     rendered: Rendered
     manifests: Mapping[Stage, list[Manifest]]
-    certificates_end: datetime
+    certificates: Certificates
     first_minor: str
     remembered: bool
     calico: CalicoRelease | None
@@ -96,7 +95,9 @@ class Looker:
         self._rendered_calico: tuple[object, RenderedCalico] | None = None
         self._discovery: tuple[float, Discovery, str] | None = None
 
-    async def look(self, spec: CNIChainSpec, owner: str, versions: VersionsStatus, report: Report) -> Picture:
+    async def look(
+        self, spec: CNIChainSpec, owner: str, versions: VersionsStatus, report: Report, request: Request
+    ) -> Picture:
         """The picture for a spec; versions: as status has them, among them the Cilium that is there, or "".
 
         What was found before an error stands in the report.
@@ -142,7 +143,9 @@ class Looker:
         first = recorded or minor_of(versions.first_minor) or minor_of(versions.cilium) or release.minor
         rendered = await self._render(spec, release, facts, first)
         report.preflight = " ".join((report.preflight, *rendered.notes))
-        manifests, certificates_end = await self._with_certificates(rendered, owner)
+        certificates = await look_at_certificates(self._client, rendered.leaves, request)
+        report.rotation_again = certificates.plan.again
+        manifests = self._with_certificates(rendered, certificates, owner)
         if rendered_calico is not None:
             manifests |= {stage: list(items) for stage, items in rendered_calico.stages.items()}
         return Picture(
@@ -154,7 +157,7 @@ class Looker:
             nodes,
             rendered,
             manifests,
-            certificates_end,
+            certificates,
             first,
             recorded == first,
             calico,
@@ -203,16 +206,9 @@ class Looker:
             self._rendered_calico = (key, rendered)
         return self._rendered_calico[1]
 
-    async def _with_certificates(self, rendered: Rendered, owner: str) -> tuple[dict[Stage, list[Manifest]], datetime]:
-        """All manifests by stage, the certificates among them, and when the first certificate ends."""
-        secrets = await asyncio.gather(*(self._client.get(SECRETS, name, CILIUM_NAMESPACE) for name in SECRET_NAMES))
-        existing = {name: _data(secret) for name, secret in zip(SECRET_NAMES, secrets, strict=True)}
-        plan = plan_certificates(existing, datetime.now(UTC), rendered.cluster_name)
+    @staticmethod
+    def _with_certificates(rendered: Rendered, certificates: Certificates, owner: str) -> dict[Stage, list[Manifest]]:
+        """All manifests by stage, the certificates among them."""
         stages = {stage: list(rendered.stages.get(stage, ())) for stage in Stage}
-        stages[Stage.CONFIG] = sort_stage([*stages[Stage.CONFIG], *plan.secrets])
-        owned = {stage: [with_owner(item, owner) for item in items] for stage, items in stages.items()}
-        return owned, plan.not_after
-
-
-def _data(secret: Object | None) -> dict[str, str] | None:
-    return None if secret is None else dict(secret.get("data") or {})
+        stages[Stage.CONFIG] = sort_stage([*stages[Stage.CONFIG], *certificates.plan.secrets])
+        return {stage: [with_owner(item, owner) for item in items] for stage, items in stages.items()}

@@ -32,6 +32,7 @@ from cnichain.kube.resources import CHAINS
 from cnichain.plan.adoption import Survey
 from cnichain.reconcile.adoption import adopted, agreed, first_minor_with, take_over
 from cnichain.reconcile.care import Care, Event
+from cnichain.reconcile.certificates import certificate_news, request_of
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.describe import Pass, content, describe, inventory_status
 from cnichain.reconcile.events import Recorder
@@ -127,7 +128,10 @@ class Reconciler:
         """The steps in order; the first that has to wait ends the pass."""
         owner: str = this.chain["metadata"]["name"]
         this.update(hubble=hubble_word(spec.hubble, ready=None))
-        picture = await self._looker.look(spec, owner, this.status.versions or VersionsStatus(), this.report)
+        request = request_of(this.chain, this.status.conditions, self._settings.rotation_wait)
+        versions = this.status.versions or VersionsStatus()
+        picture = await self._looker.look(spec, owner, versions, this.report, request)
+        certificates = this.status.certificates
         this.events.extend(self._node_news.news(picture.nodes.reports))
         describe(this, picture)
         await hold(self._client, this.chain)
@@ -171,6 +175,7 @@ class Reconciler:
         finally:
             self._drift = this.report.drift
             this.update(inventory=inventory_status(store, live.inventory))
+        this.events.extend(certificate_news(certificates, picture.certificates))
         self._note_waiting(this, spec)
         hubble = this.report.stages.get(Stage.HUBBLE) if this.report.hold else None
         this.update(hubble=hubble_word(spec.hubble, ready=not hubble.waiting_for if hubble else healthy))
@@ -226,4 +231,7 @@ class Reconciler:
             return Outcome(ready=False, again=report.error.retry_after, failed=True)
         idle = ready or report.suspended or report.hold is not None
         waiting = SOON_SECONDS if report.soon else WAITING_SECONDS
-        return Outcome(ready=ready, again=report.look_again if idle or report.fight else waiting)
+        again = report.look_again if idle or report.fight else waiting
+        if report.rotation_again is not None and not report.suspended:
+            again = min(again or report.rotation_again.total_seconds(), report.rotation_again.total_seconds())
+        return Outcome(ready=ready, again=again)

@@ -1,6 +1,7 @@
 """What a pass found and did, as it gathers it: the input of conditions, status and events. Plain data."""
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 
 from cnichain.api.chainstatus import NodesStatus, PreflightStatus
@@ -72,7 +73,8 @@ class Report:
     while the chain that runs is kept as it is. calico: the version that spec asks for, "" when it is off, None while
     that is not known. soon: what is waited for comes in a moment, and nothing that is watched says so.
     hold: a plan is not applied. fight, mutated: objects that another writer, or admission, keeps from being as applied.
-    look_again: seconds until the next correction in a fight is due.
+    look_again: seconds until the next correction in a fight is due. rotation_again: how long until a step of replacing
+    the CA may be over, None when it is not being replaced.
     """
 
     generation: int
@@ -88,6 +90,7 @@ class Report:
     fight: str = ""
     mutated: str = ""
     look_again: float | None = None
+    rotation_again: timedelta | None = None
     hold: Hold | None = None
     error: ChainError | None = None
     error_in: Type = Type.PREFLIGHT_PASSED

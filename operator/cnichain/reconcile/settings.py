@@ -1,9 +1,11 @@
 """What the operator process was started with."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from cnichain.api.names import SYSTEM_NAMESPACE
+from cnichain.render.rotation import DEFAULT_WAIT
 
 OFFICIAL_CHART_REPOSITORY = "https://helm.cilium.io/"
 OFFICIAL_CALICO_REPOSITORY = "https://raw.githubusercontent.com/projectcalico/calico/"
@@ -17,6 +19,7 @@ class Settings:
     chart_dir: folder of chart archives and of Calico's manifests, None to fetch them from chart_repository and
     calico_repository. helm: path or name of the program.
     catalogue: a file that adds to or overrides the catalogue. resync_seconds: a full look even if nothing woke us.
+    rotation_wait: how long every step of replacing the CA lasts at least, so that the pods have the files of it.
     """
 
     cache_dir: Path
@@ -27,4 +30,5 @@ class Settings:
     catalogue: Path | None = None
     namespace: str = SYSTEM_NAMESPACE
     resync_seconds: float = 600.0
+    rotation_wait: timedelta = DEFAULT_WAIT
     instance: str = "cnichain-operator"

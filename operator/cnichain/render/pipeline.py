@@ -15,10 +15,11 @@ from cnichain.preflight.facts import ClusterFacts
 from cnichain.render.available import check_available
 from cnichain.render.charts import ChartStore
 from cnichain.render.helm import template
+from cnichain.render.leaves import Leaf, check_mounted, wanted_leaves
 from cnichain.render.manifests import Manifest, parse, without_chart_label
 from cnichain.render.placement import place
 from cnichain.render.stages import Stage, by_stage
-from cnichain.render.values import build_values, cluster_name, value_notes, values_digest
+from cnichain.render.values import build_values, value_notes, values_digest
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Rendered:
     """A render of the Cilium chart.
 
     stages: every stage, its objects in order of application. values: what the chart was rendered with. chart_digest:
-    `sha256:` of the archive. chart_source: `official` or `stand-in`. cluster_name: for Hubble's certificates. notes:
+    `sha256:` of the archive. chart_source: `official` or `stand-in`. leaves: the certificates that it mounts. notes:
     what of the user's values was moved, or has no effect in this minor.
     """
 
@@ -35,7 +36,7 @@ class Rendered:
     values_digest: str
     chart_digest: str
     chart_source: str
-    cluster_name: str
+    leaves: tuple[Leaf, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -59,13 +60,15 @@ async def render_cilium(
     text = await template(helm, chart, values, kube_version=facts.kubernetes_version, api_versions=facts.api_versions)
     # A tenth of a second of YAML: too long for the event loop.
     manifests = await asyncio.to_thread(post_render, text, spec.nodes.selector)
+    leaves = wanted_leaves(values)
+    check_mounted(leaves, values, manifests)
     return Rendered(
         stages=by_stage(manifests),
         values=values,
         values_digest=values_digest(values),
         chart_digest=f"sha256:{release.chart_sha256}",
         chart_source=release.source,
-        cluster_name=cluster_name(values),
+        leaves=leaves,
         notes=value_notes(spec, release),
     )
 

@@ -5,7 +5,8 @@ Private keys are in the objects that go in and out; no message and no text form 
 
 import base64
 import binascii
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,6 +80,15 @@ def dns_names(certificate: x509.Certificate) -> list[str]:
     return names.get_values_for_type(x509.DNSName)
 
 
+def ip_addresses(certificate: x509.Certificate) -> list[str]:
+    """The IP addresses in its subject alternative name."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    return [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+
+
 def issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
     """Whether the CA's key has signed it."""
     try:
@@ -88,10 +98,10 @@ def issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
     return True
 
 
-def make_ca(now: datetime) -> Pair:
-    """A new CA, named as the chart names its own."""
+def make_ca(now: datetime, common_name: str = "Cilium CA") -> Pair:
+    """A new CA, by default named as the chart names its own."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("Cilium CA")
+    name = _name(common_name)
     builder = (
         _builder(name, name, key, now, now + CA_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -100,18 +110,25 @@ def make_ca(now: datetime) -> Pair:
     return _signed(builder, key, key)
 
 
-def make_leaf(dns_name: str, ca: Pair, now: datetime) -> Pair:
-    """A new certificate for server and client, signed by the CA; it ends with the CA at the latest."""
+def make_leaf(names: Sequence[str], ca: Pair, now: datetime, *, addresses: Sequence[str] = ()) -> Pair:
+    """A new certificate for server and client, signed by the CA; it ends with the CA at the latest.
+
+    names: DNS names, the common name first. addresses: IP addresses.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     end = min(now + LEAF_LIFETIME, ca.certificate.not_valid_after_utc)
+    alternatives = [
+        *(x509.DNSName(name) for name in names),
+        *(x509.IPAddress(ipaddress.ip_address(one)) for one in addresses),
+    ]
     builder = (
-        _builder(_name(dns_name), ca.certificate.subject, key, now, end)
+        _builder(_name(names[0]), ca.certificate.subject, key, now, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(ca=False), critical=True)
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(dns_name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(_authority(ca.certificate), critical=False)
     )
     return _signed(builder, key, ca.key)

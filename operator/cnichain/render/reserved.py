@@ -53,11 +53,12 @@ RESERVED: dict[str, str] = {
     "hubble.ui.enabled": f"{_SPEC}: spec.hubble.ui.enabled",
     "hubble.metrics.enabled": f"{_SPEC}: spec.hubble.metrics",
     "hubble.metrics.dynamic.enabled": f"{_SPEC}: spec.hubble.metrics; agents refuse to start with both",
-    "hubble.metrics.tls": "this release holds no certificate for the metrics endpoint",
+    "hubble.metrics.tls": _CERTS,
     "hubble.tls": _CERTS,
     "hubble.relay.tls": _CERTS,
     "hubble.ui.tls": _CERTS,
     "tls.ca": "the operator holds the CA in the Secret cilium-ca; its key must not stand in a CNIChain",
+    "tls.caBundle.enabled": "Hubble would trust a fixed bundle, and nothing any more once the CA is replaced",
     # Who enforces policy.
     "k8sNetworkPolicy.enabled": f"{_SPEC}: spec.policyEngine",
     # What the operator does itself, or waits for.
@@ -78,6 +79,21 @@ RESERVED: dict[str, str] = {
     "externalWorkloads.enabled": _MESH,
     "standaloneDnsProxy.enabled": _ELSEWHERE,
 }
+
+FREE = (
+    "hubble.metrics.tls.enabled",
+    "hubble.metrics.tls.server.extraDnsNames",
+    "hubble.metrics.tls.server.extraIpAddresses",
+    "hubble.metrics.tls.server.mtls",
+    "hubble.relay.tls.server.enabled",
+    "hubble.relay.tls.server.extraDnsNames",
+    "hubble.relay.tls.server.extraIpAddresses",
+    "hubble.relay.tls.server.mtls",
+    "hubble.relay.tls.server.relayName",
+    "hubble.tls.server.extraDnsNames",
+    "hubble.tls.server.extraIpAddresses",
+)
+"""Below reserved keys, and the user's to set all the same: what is encrypted, and what more stands in a certificate."""
 
 AGENT_SETTINGS: dict[str, str] = {
     "cni-chaining-mode": RESERVED["cni.chainingMode"],
@@ -107,6 +123,8 @@ def violations(values: Mapping[str, Any]) -> dict[str, str]:
     """Everything in a user's values that is not the user's to set: dotted path to the reason, sorted by path."""
     found: dict[str, str] = {}
     for path in _leaves(values):
+        if any(path == free or path.startswith(f"{free}.") for free in FREE):
+            continue
         for key, why in RESERVED.items():
             if path == key or path.startswith(f"{key}."):
                 found[path] = why

@@ -15,16 +15,13 @@ from cnichain.api.primaries import PROFILES
 from cnichain.api.reasons import Reason
 from cnichain.catalogue.model import CiliumRelease, parse_version
 from cnichain.preflight.facts import ClusterFacts
+from cnichain.render.leaves import RELAY_CLIENT_SECRET, SERVER_SECRET, cluster_name, existing_secrets
 from cnichain.render.manifests import canonical_digest
 from cnichain.render.moved import Minor, placed
 from cnichain.render.reserved import RESERVED, reserved_in, violations
 
 __all__ = ["RESERVED", "build_values", "cluster_name", "deep_merge", "reserved_in", "value_notes", "values_digest"]
 
-SERVER_SECRET = "hubble-server-certs"  # noqa: S105 - the name of a Secret
-RELAY_CLIENT_SECRET = "hubble-relay-client-certs"  # noqa: S105 - the name of a Secret
-DEFAULT_CLUSTER_NAME = "default"
-"""The chart's own default of `cluster.name`."""
 LOST_CHARACTERS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 """helm's `toYaml` answers nothing at all for a mapping that holds one of these (or a space in its place), so that
 annotations, tolerations or variables would be missing without any error."""
@@ -55,7 +52,8 @@ def build_values(
     if first_minor:
         # Defaults that newer charts changed stay as they were at the first installation (chart: _helpers.tpl).
         curated["upgradeCompatibility"] = first_minor
-    return deep_merge(curated, placed(spec.cilium.values, _minor(release)).values)
+    merged = deep_merge(curated, placed(spec.cilium.values, _minor(release)).values)
+    return deep_merge(merged, existing_secrets(merged))
 
 
 def value_notes(spec: CNIChainSpec, release: CiliumRelease) -> tuple[str, ...]:
@@ -88,13 +86,6 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
 def values_digest(values: Mapping[str, Any]) -> str:
     """`sha256:` digest of values, the same for the same content in any order."""
     return canonical_digest(values)
-
-
-def cluster_name(values: Mapping[str, Any]) -> str:
-    """`cluster.name`, which Hubble's certificates carry."""
-    cluster = values.get("cluster")
-    name = cluster.get("name") if isinstance(cluster, Mapping) else None
-    return str(name or DEFAULT_CLUSTER_NAME)
 
 
 def _with_lost_characters(value: Any, path: str) -> Iterator[str]:
