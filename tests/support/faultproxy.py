@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,12 +29,29 @@ class Fault:
     drop: bool = False
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A request that the API server has answered. path: with its query. body: what was sent. began: by the monotonic
+    clock."""
+
+    method: str
+    path: str
+    body: bytes
+    status: int
+    began: float
+
+
 @dataclass
 class FaultProxy:
-    """url: where clients connect. fault: asked for each request (method, path with query); None lets it through."""
+    """url: where clients connect. fault: asked for each request (method, path with query); None lets it through.
+
+    answered: called when the API server has answered and the client knows nothing of it yet; what it returns is called
+    once the client has the answer.
+    """
 
     url: str = ""
     fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
+    answered: Callable[[Answered], Callable[[], None] | None] = lambda _answer: None
     seen: list[str] = field(default_factory=list)
 
     def count(self, text: str) -> int:
@@ -68,20 +86,26 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
             headers = {key: request.headers[key] for key in ("Accept", "Content-Type") if key in request.headers}
             headers["Authorization"] = f"Bearer {control_plane.token}"
             headers["Accept-Encoding"] = "identity"  # what is passed on says nothing of an encoding
+            began = time.monotonic()
+            sent = await request.read()
             upstream = session.request(
                 request.method,
                 control_plane.server + request.path_qs,
                 # None: an empty body would get a Content-Type, which the discovery endpoints refuse (415).
-                data=await request.read() or None,
+                data=sent or None,
                 headers=headers,
                 ssl=context,
                 timeout=aiohttp.ClientTimeout(total=600),
             )
             async with upstream as answer:
+                afterwards = proxy.answered(Answered(request.method, request.path_qs, sent, answer.status, began))
                 response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
                 await response.prepare(request)
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
+                if afterwards is not None:
+                    await response.write_eof()
+                    afterwards()
                 return response
 
         application = web.Application(client_max_size=64 * 1024 * 1024)
