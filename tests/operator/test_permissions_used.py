@@ -139,14 +139,16 @@ def test_every_verb_is_used(world: Harness) -> None:
     operator, agent = (world.kubeconfig_of(account) for account in ACCOUNTS)
     helm_client_side(world, Cilium(OLD, BY_CERTGEN), "--no-hooks")
     job_of_helm(world)
+    world.kubectl("delete", "namespace", "cilium-secrets", "--timeout=50s")  # it is made anew, with the roles in it
     world.kubectl("taint", "nodes", "--all", "cnichain.io/chain-not-ready=:PreferNoSchedule")
     with ExitStack() as stack:
         stack.enter_context(world.operator(kubeconfig=str(operator)))
         stack.enter_context(world.agents(kubeconfig=agent))
         world.apply_chain(EVERYTHING)
         world.wait_ready()
-        world.kubectl("delete", "deployment", "hubble-relay", *kube_system, "--timeout=30s")
-        world.wait("hubble-relay is back", lambda: world.exists("deployment", "hubble-relay", *kube_system), 30)
+        lost = ("deployment/hubble-relay", "daemonset/cilium-envoy")
+        world.kubectl("delete", *lost, *kube_system, "--timeout=30s")
+        world.wait("both are back", lambda: all(world.exists(one, *kube_system) for one in lost), 60)
         world.apply_chain(EVERYTHING | {"hubble": {"ui": {"enabled": False}}})
         world.wait("hubble-ui is pruned", lambda: not world.exists("deployment", "hubble-ui", *kube_system), 90)
         for version in ("3.26.0", "3.32.1"):
