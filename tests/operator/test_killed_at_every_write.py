@@ -4,10 +4,9 @@ What happens: three steps with an operator that nobody kills, then the same thre
 that it has not been killed at before, and started again. A write is its method, its path and its body but for times and
 digests in it (each life makes other certificates until they are in the cluster), so a write that is repeated after a
 start gets through, and each new one is followed by a kill: status, inventory, plan and CNIChainNodes as well as every
-object; dry runs and events are none. The kill comes in turn before and after
-the operator has the answer. The engine sends up to eight requests at once: a kill at an apply cuts the
-others off wherever they are, and they come again. A deletion that is through does not come again, so the proxy passes
-deletions on one by one.
+object; dry runs and events are none. The kill comes in turn before and after the operator has the answer. The engine
+sends up to eight requests at once: a kill at an apply cuts the others off wherever they are, and they come again. A
+deletion that is through does not come again, so the proxy passes deletions on one by one.
 
 The real helm renders; a script keeps what it wrote for the same arguments and values, since each life renders anew.
 """
