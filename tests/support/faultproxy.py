@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,12 +33,30 @@ class Fault:
     drop: bool = False
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A request that the API server has answered. path: with its query. body: what was sent. began: by the monotonic
+    clock."""
+
+    method: str
+    path: str
+    body: bytes
+    status: int
+    began: float
+
+
 @dataclass
 class FaultProxy:
-    """url: where clients connect. fault: asked for each request (method, path with query); None lets it through."""
+    """url: where clients connect. fault: asked for each request (method, path with query); None lets it through.
+
+    answered: called when the API server has answered and the client knows nothing of it yet; what it returns is called
+    once the client has the answer. one_by_one: methods whose requests are passed on one after the other.
+    """
 
     url: str = ""
     fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
+    answered: Callable[[Answered], Callable[[], None] | None] = lambda _answer: None
+    one_by_one: frozenset[str] = frozenset()
     seen: list[str] = field(default_factory=list)
 
     def count(self, text: str) -> int:
@@ -63,29 +82,43 @@ def fault_proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
 async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threading.Event, stop: threading.Event) -> None:
     context = ssl.create_default_context(cafile=str(control_plane.ca_file))
     async with aiohttp.ClientSession(auto_decompress=False) as session:
+        turn = asyncio.Lock()
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            began = time.monotonic()
             proxy.seen.append(f"{request.method} {request.path_qs}")
+            if request.method not in proxy.one_by_one:
+                return await pass_on(request, began)
+            async with turn:
+                await _some_turns()  # in which it shows that the client has ended meanwhile
+                return await pass_on(request, began)
+
+        async def pass_on(request: web.Request, began: float) -> web.StreamResponse:
             fault = proxy.fault(request.method, request.path_qs)
             if fault is not None:
                 return await _misbehave(request, fault)
             headers = {key: request.headers[key] for key in ("Accept", "Content-Type") if key in request.headers}
             headers["Authorization"] = f"Bearer {control_plane.token}"
             headers["Accept-Encoding"] = "identity"  # what is passed on says nothing of an encoding
+            sent = await request.read()
             upstream = session.request(
                 request.method,
                 control_plane.server + request.path_qs,
                 # None: an empty body would get a Content-Type, which the discovery endpoints refuse (415).
-                data=await request.read() or None,
+                data=sent or None,
                 headers=headers,
                 ssl=context,
                 timeout=aiohttp.ClientTimeout(total=600),
             )
             async with upstream as answer:
+                afterwards = proxy.answered(Answered(request.method, request.path_qs, sent, answer.status, began))
                 response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
                 await response.prepare(request)
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
+                if afterwards is not None:
+                    await response.write_eof()
+                    afterwards()
                 return response
 
         application = web.Application(client_max_size=64 * 1024 * 1024)
@@ -98,7 +131,11 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
         ready.set()
         await asyncio.to_thread(stop.wait)
         await runner.cleanup()
-    for _ in range(CLOSING_TURNS):  # transports of requests that were cut off close in later turns of the loop
+    await _some_turns()  # transports of requests that were cut off close in later turns of the loop
+
+
+async def _some_turns() -> None:
+    for _ in range(CLOSING_TURNS):
         await asyncio.sleep(0)
 
 
