@@ -31,6 +31,7 @@ EVERYTHING: Object = {
         "values": {
             "envoy": {"enabled": True},
             "operator": {"podDisruptionBudget": {"enabled": True}},
+            "hubble": {"relay": {"tls": {"server": {"enabled": True}}}, "metrics": {"tls": {"enabled": True}}},
         },
     },
     "adopt": True,
