@@ -6,7 +6,7 @@ digests in it (each life makes other certificates until they are in the cluster)
 start gets through, and each new one is followed by a kill: status, inventory, plan and CNIChainNodes as well as every
 object; dry runs and events are none. The kill comes in turn before and after the operator has the answer. The engine
 sends up to eight requests at once: a kill at an apply cuts the others off wherever they are, and they come again. A
-deletion that is through does not come again, so the proxy passes deletions on one by one.
+deletion that is through does not come again, nor what is told a node, so the proxy passes those on one by one.
 
 The real helm renders; a script keeps what it wrote for the same arguments and values, since each life renders anew.
 """
@@ -100,6 +100,11 @@ class Lives:
         self.order("start")
 
 
+def never_comes_again(method: str, path: str) -> bool:
+    """Whether a request, once it is through, leaves nothing for the next life to do again."""
+    return method == "DELETE" or (method == "PATCH" and ("/cnichainnodes/" in path or "/nodes/" in path))
+
+
 def helm_with_memory(world: Harness) -> Path:
     """A program like helm that runs the real one once for each input."""
     kept = world.work / "rendered"
@@ -151,7 +156,7 @@ def lives(world: Harness, proxy: FaultProxy, *, is_killed: bool) -> Iterator[Liv
         one = Lives(process, is_killed)
         try:
             one.order("start")
-            proxy.one_by_one = frozenset({"DELETE"}) if is_killed else frozenset()
+            proxy.one_by_one = never_comes_again
             proxy.answered = one.answered
             yield one
         finally:

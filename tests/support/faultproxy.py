@@ -50,13 +50,13 @@ class FaultProxy:
     """url: where clients connect. fault: asked for each request (method, path with query); None lets it through.
 
     answered: called when the API server has answered and the client knows nothing of it yet; what it returns is called
-    once the client has the answer. one_by_one: methods whose requests are passed on one after the other.
+    once the client has the answer. one_by_one: asked for each request; those are passed on one after the other.
     """
 
     url: str = ""
     fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
     answered: Callable[[Answered], Callable[[], None] | None] = lambda _answer: None
-    one_by_one: frozenset[str] = frozenset()
+    one_by_one: Callable[[str, str], bool] = lambda _method, _path: False
     seen: list[str] = field(default_factory=list)
 
     def count(self, text: str) -> int:
@@ -87,7 +87,7 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
         async def handle(request: web.Request) -> web.StreamResponse:
             began = time.monotonic()
             proxy.seen.append(f"{request.method} {request.path_qs}")
-            if request.method not in proxy.one_by_one:
+            if not proxy.one_by_one(request.method, request.path_qs):
                 return await pass_on(request, began)
             async with turn:
                 await _some_turns()  # in which it shows that the client has ended meanwhile
