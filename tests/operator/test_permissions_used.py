@@ -40,6 +40,10 @@ EVERYTHING: Object = {
 LEFT_OF_AN_ADOPTION = "an uninstallation in the middle of an adoption watches what is left of the other installation"
 IDLE = {("watch", "cronjobs"): LEFT_OF_AN_ADOPTION, ("watch", "jobs"): LEFT_OF_AN_ADOPTION}
 """(verb, resource or resource/name) that no scenario of this file uses, and why it is granted all the same."""
+SOMETIMES = {
+    ("patch", "events"): "an event that repeats for a minute is counted, which a fast machine does not come to"
+}
+"""The same for what is used on some machines only."""
 
 
 class Permission(NamedTuple):
@@ -171,7 +175,9 @@ def test_every_verb_is_used(world: Harness) -> None:
     assert {uri for uri in denied if "networking.k8s.io" not in uri} == set(), "the shipped roles are not enough"
     told = [one for one in idle(shipped(), entries) if one.verb not in {"bind", "escalate"}]
     found = {(one.verb, "/".join(part for part in (one.resource, one.name) if part)): str(one) for one in told}
-    assert [text for key, text in found.items() if key not in IDLE] == [], "verbs that are never used: take them off"
+    assert [text for key, text in found.items() if key not in IDLE | SOMETIMES] == [], (
+        "verbs that are never used: take them off"
+    )
     assert set(IDLE) - set(found) == set(), "these are used now: take them off the exceptions"
 
 

@@ -79,6 +79,7 @@ class Guard:
         self._actor = Actor(options.conf_dir, state)
         self._nudge_backoff, self._nudge_at = Backoff(4, 60), 0.0
         self._passing_since: float | None = None
+        self._unreported = False
         self._first: tuple[str, float] = ("", 0.0)
         self._published: tuple[NodeStatus | None, str] = None, ""
         self.progress = time.monotonic()
@@ -236,7 +237,8 @@ class Guard:
             self._keep_last_good(seen.conflist_file, chained.content if chained else None)
         self._memory = remember(self._memory, decision, seen.folder, seen.conflist_file, seen.cilium)
         self._passing_since = (self._passing_since or begun) if decision.passing else None
-        if self._settles_in() > 0:
+        self._unreported = self._settles_in() > 0
+        if self._unreported:
             return
         self._alarm.first_event = None
         self.verified = decision.verified
@@ -264,8 +266,11 @@ class Guard:
         is_stale = decision.reason in (Reason.RUNTIME_STALE, Reason.RUNTIME_NOT_READY)
         nudge = self._nudge_at - now if is_stale else 0.0
         unwatched = 0.0 if self._alarm.is_watching else UNWATCHED_POLL
-        settling = SETTLE - (now - self._first[1]) if decision.cause is NodeState.SHADOWED else 0.0
-        further = (self._settles_in(), settling, held, self._actor.retry_in(now), nudge, unwatched)
+        # At least a moment: the time may be over since the look, which then has to be done again all the same.
+        report = max(0.001, self._settles_in()) if self._unreported else 0.0
+        is_awaited = decision.cause is NodeState.SHADOWED and decision.passing
+        settling = max(0.001, self._first[1] + SETTLE - now) if is_awaited else 0.0
+        further = (report, settling, held, self._actor.retry_in(now), nudge, unwatched)
         self._alarm.wait(min([self._options.poll, *(seconds for seconds in further if seconds > 0)]), with_events=True)
         # The pace: what comes in a burst is looked at together, once the burst has used up its free looks.
         while not self._alarm.stopped and (pause := self._pace.wait(time.monotonic())) > 0:
