@@ -95,9 +95,9 @@ def node(decision: Decision, *, generation: int = 1, observed: int = 1, deleting
     """A CNIChainNode as its agent reports a decision."""
     seen = Seen(
         folder=None, effective=None, binaries=frozenset(), generation=observed, conflist_file="05-cilium.conflist",
-        cilium=Health.GOOD, runtime=None, aside=(), note="", version="0",
+        cilium=Health.GOOD, runtime=None, note="", version="0", uid="",
     )  # fmt: skip
-    status = build(decision, seen, with_ready(Memory(), decision, T1))
+    status = build(decision, seen, with_ready(Memory(), decision, T1), aside=())
     return {**unseen_node(generation, deleting=deleting), "status": to_wire(status)}
 
 

@@ -176,9 +176,9 @@ class Guard:
                 self._brake.seen(time.monotonic(), decision.foreign)
                 decision = decide(replace(view, braked=self._brake.remaining(time.monotonic()) > 0), spec)
         generation, note = given.generation if given else 0, self._alarm.note
-        version, cilium, aside = self._options.version, self._cilium.verdict, self._state.aside()
-        seen = Seen(folder, effective, binaries, generation, conflist_file, cilium, runtime, aside, note, version)
-        return replace(seen, uid=given.uid if given else ""), decision
+        version, cilium, uid = self._options.version, self._cilium.verdict, given.uid if given else ""
+        seen = Seen(folder, effective, binaries, generation, conflist_file, cilium, runtime, note, version, uid)
+        return seen, decision
 
     def _view(self, folder: Folder, binaries: frozenset[str], conflist_file: str) -> View:
         if conflist_file != self._last_good[0]:
@@ -243,7 +243,7 @@ class Guard:
         self._alarm.first_event = None
         self.verified = decision.verified
         self._memory = with_ready(self._memory, decision, now_rfc3339())
-        self._report(build(decision, seen, self._memory), seen.uid)
+        self._report(build(decision, seen, self._memory, self._state.aside()), seen.uid)
 
     def _settles_in(self) -> float:
         """Seconds that something passing may still last unreported."""

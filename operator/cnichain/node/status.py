@@ -1,5 +1,6 @@
 """The status of a CNIChainNode, from a decision and what was seen. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cnichain.api.chainnode import CiliumHealth, Condition, NodeStatus
@@ -22,8 +23,8 @@ class Seen:
 
     folder: None while it cannot be looked at. effective: the file that the runtime picks. generation: of the spec acted
     on. conflist_file: our file's name. cilium: its health. runtime: None when it is not asked.
-    aside: files that were set aside. note: something to add to each message (polling instead of inotify).
-    version: of the agent. uid: of the object that the spec stood in.
+    note: something to add to each message (polling instead of inotify). version: of the agent.
+    uid: of the object that the spec stood in.
     """
 
     folder: Folder | None
@@ -33,14 +34,16 @@ class Seen:
     conflist_file: str
     cilium: Health
     runtime: RuntimeSeen | None
-    aside: tuple[str, ...]
     note: str
     version: str
-    uid: str = ""
+    uid: str
 
 
-def build(decision: Decision, seen: Seen, memory: Memory) -> NodeStatus:
-    """The whole status. Equal input gives an equal status, so nothing is sent while nothing changes."""
+def build(decision: Decision, seen: Seen, memory: Memory, aside: Iterable[str]) -> NodeStatus:
+    """The whole status. Equal input gives an equal status, so nothing is sent while nothing changes.
+
+    aside: names of the files that were set aside.
+    """
     effective = seen.effective
     conflist = effective.conflist if effective else None
     chained = seen.folder.get(seen.conflist_file) if seen.folder else None
@@ -69,7 +72,7 @@ def build(decision: Decision, seen: Seen, memory: Memory) -> NodeStatus:
         result_digest=chained.digest if chained else "",
         last_writer=last_writer(memory, chained),
         drop_ins=[name[:255] for name in seen.folder.drop_ins(network)] if seen.folder else [],
-        set_aside=[shown(name) for name in seen.aside],
+        set_aside=[shown(name) for name in aside],
         runtime=report(seen.runtime),
         cilium="Installed" if CILIUM_CNI in seen.binaries else "Missing",
         cilium_health=_HEALTH.get(seen.cilium, CiliumHealth.UNKNOWN),
