@@ -154,21 +154,19 @@ class Reconciler:
             await self._advance(this, spec)  # with manifests that keep the defaults of the Cilium that was found
             return
         planning = self._planning(this, picture, owner, survey)
-        take = partial(take_over, this, picture, live, adopter, survey)
-        events, rediscover = this.events, self._looker.rediscover
         run = StageRun(
-            self._client,
-            engine,
-            picture,
-            live,
-            this.report,
-            owner,
-            this.say,
-            events,
-            rediscover,
-            self._care,
-            planning,
-            take,
+            client=self._client,
+            engine=engine,
+            picture=picture,
+            live=live,
+            report=this.report,
+            owner=owner,
+            say=this.say,
+            events=this.events,
+            rediscover=self._looker.rediscover,
+            care=self._care,
+            planning=planning,
+            take_over=partial(take_over, this, picture, live, adopter, survey),
         )
         try:
             healthy = await run.run()
@@ -184,9 +182,9 @@ class Reconciler:
             versions = this.status.versions or VersionsStatus()
             calico = picture.calico.version if picture.calico else ""
             this.update(versions=versions.model_copy(update={"cilium": picture.release.version, "calico": calico}))
-            adoption, events = adopted(this.status.adoption)
+            adoption, news = adopted(this.status.adoption)
             this.update(adoption=adoption)
-            this.events.extend(events)
+            this.events.extend(news)
 
     def _planning(self, this: Pass, picture: Picture, owner: str, survey: Survey | None) -> Planning:
         def begin() -> None:

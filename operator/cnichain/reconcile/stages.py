@@ -23,7 +23,8 @@ class StageRun:
     """The stages of one pass over one CNIChain.
 
     say: writes the report to status before a stage is applied, so that whoever watches sees it. events: what happened,
-    for the caller to post. rediscover: asks the API server anew for what it serves.
+    for the caller to post. rediscover: asks the API server anew for what it serves. care, planning: what comes before
+    the stages. take_over: hands over what another installation has, once no plan is held.
     """
 
     client: KubeClient
@@ -35,7 +36,6 @@ class StageRun:
     say: Callable[[], Awaitable[None]]
     events: list[Event]
     rediscover: Callable[[], Awaitable[Discovery]]
-
     care: Care
     planning: Planning
     take_over: Callable[[], Awaitable[None]]
