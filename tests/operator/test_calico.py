@@ -42,28 +42,16 @@ def world(tmp_path_factory: pytest.TempPathFactory, chart_dir: Path, calico_dir:
 @pytest.fixture(scope="module")
 def operator(world: Harness) -> Iterator[Harness]:
     """The same with the operator, under its shipped roles and no others."""
-    with world.operator(kubeconfig=str(kubeconfig_of_operator(world))):
+    with world.operator(kubeconfig=str(world.kubeconfig_of("cnichain-operator"))):
         yield world
-
-
-def kubeconfig_of_operator(world: Harness) -> Path:
-    token = world.kubectl(
-        "create", "token", "cnichain-operator", "--namespace=cnichain-system", "--duration=1h"
-    ).strip()
-    config = json.loads(world.control_plane.kubeconfig.read_text(encoding="utf-8"))
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    path = world.work / "operator.kubeconfig"
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return path
 
 
 def audit(world: Harness, start: int = 0) -> list[tuple[str, str]]:
     """(verb, path) of everyone's accepted writes from line `start` of the audit log on, in order."""
-    lines = world.control_plane.audit_log.read_text(encoding="utf-8").splitlines()[start:]
     writes = {"create", "update", "patch", "delete"}
     return [
         (item["verb"], item["requestURI"].partition("?")[0])
-        for item in map(json.loads, lines)
+        for item in world.audit(start)
         if item["verb"] in writes and item["responseStatus"]["code"] < 300
     ]
 
@@ -228,7 +216,7 @@ def test_removal_in_order_also_by_an_operator_that_was_killed(world: Harness, op
     newest.kill()
     newest.wait(timeout=20)
     assert world.exists("deployment", "tigera-operator", "-n", "tigera-operator")
-    with world.operator(kubeconfig=str(kubeconfig_of_operator(world))):
+    with world.operator(kubeconfig=str(world.kubeconfig_of("cnichain-operator"))):
         world.wait_reason("CalicoReady", "CalicoRemoving")
         assert world.exists("deployment", "tigera-operator", "-n", "tigera-operator"), (
             "tigera-operator may not go while its Installation has finalizers"
@@ -251,7 +239,7 @@ def test_removal_in_order_also_by_an_operator_that_was_killed(world: Harness, op
 
 
 def test_uninstalling_the_chain_takes_calico_off_first_and_in_order(world: Harness) -> None:
-    with world.operator(kubeconfig=str(kubeconfig_of_operator(world))):
+    with world.operator(kubeconfig=str(world.kubeconfig_of("cnichain-operator"))):
         world.apply_chain(CALICO_332 | {"deletionPolicy": "Uninstall"})
         world.wait("Calico is ready", lambda: world.conditions()["CalicoReady"]["status"] == "True")
         world.wait_ready()

@@ -3,7 +3,6 @@
 import base64
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -334,17 +333,8 @@ def is_new(world: Harness, kind: str, name: str, old: str) -> bool:
 
 
 def settle(world: Harness) -> None:
-    """Wait until the operator has made no request for two seconds: its last pass is over."""
-    last = (-1, 0.0)
-
-    def quiet() -> bool:
-        nonlocal last
-        count = len([item for item in world.audited() if item["verb"] != "watch"])
-        if count != last[0]:
-            last = (count, time.monotonic())
-        return time.monotonic() - last[1] > 2
-
-    world.wait("the operator is quiet", quiet, 60)
+    """Wait until the operator's last pass is over."""
+    world.wait_quiet(lambda: len([item for item in world.audited() if item["verb"] != "watch"]))
 
 
 def states(world: Harness) -> list[dict[str, Any]]:

@@ -28,8 +28,7 @@ def test_the_main_job_works_with_the_shipped_roles_alone(world: Harness) -> None
         world.kubectl("delete", "cnichain", "default", "--wait=false")
         world.wait("it is uninstalled", lambda: not world.exists("cnichain", "default"), 90)
         assert not world.exists("daemonset", "cilium", "-n", "kube-system")
-    lines = world.control_plane.audit_log.read_text(encoding="utf-8").splitlines()
-    ours = [item for item in map(json.loads, lines) if "cnichain-system:cnichain-" in item["user"].get("username", "")]
+    ours = [item for item in world.audit() if "cnichain-system:cnichain-" in item["user"].get("username", "")]
     assert {item["user"]["username"].rsplit(":", 1)[1] for item in ours} == {"cnichain-operator", "cnichain-agent"}
     denied = {f"{item['verb']} {item['requestURI']}" for item in ours if item["responseStatus"]["code"] == 403}
     assert denied == set(), "requests that the shipped roles do not allow"

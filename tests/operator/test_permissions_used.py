@@ -117,8 +117,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, chart_dir: Path, calico_dir:
 
 def by_account(world: Harness) -> list[Object]:
     """The requests of both accounts."""
-    lines = world.control_plane.audit_log.read_text(encoding="utf-8").splitlines()
-    return [item for item in map(json.loads, lines) if "cnichain-system:cnichain-" in item["user"].get("username", "")]
+    return [item for item in world.audit() if "cnichain-system:cnichain-" in item["user"].get("username", "")]
 
 
 def job_of_helm(world: Harness) -> None:

@@ -183,10 +183,9 @@ def test_approval_applies_the_plan_and_replaces_the_agents_without_their_pods(
     assert world.get("cnichain", "default")["status"]["versions"]["cilium"] == "1.18.12"
     assert before - set(world.get("configmap", "cilium-config", *SYSTEM)["data"]), "keys of the older chart must go"
     assert world.get("daemonset", "cilium", *SYSTEM)["metadata"]["uid"] != old
-    lines = world.control_plane.audit_log.read_text(encoding="utf-8").splitlines()[start:]
     collected = [
         item["requestURI"]
-        for item in map(json.loads, lines)
+        for item in world.audit(start)
         if item["verb"] == "delete" and "/pods/cilium-" in item["requestURI"] and "garbage" in item["user"]["username"]
     ]
     assert [uri for uri in collected if "operator" not in uri and "envoy" not in uri] == [], (

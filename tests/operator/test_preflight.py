@@ -227,11 +227,6 @@ def chain_file(folder: Path, spec: dict[str, Any]) -> str:
     return f"--filename={path}"
 
 
-def requests_of_check(world: Harness, start: int) -> list[dict[str, Any]]:
-    lines = world.control_plane.audit_log.read_text(encoding="utf-8").splitlines()[start:]
-    return [item for item in map(json.loads, lines) if item.get("userAgent", "").startswith("cnichain-check")]
-
-
 def test_the_check_says_so_before_anything_is_applied_and_only_reads(world: Harness, tmp_path: Path) -> None:
     start = world.audit_length()
     with ipvs(world):
@@ -251,7 +246,7 @@ def test_the_check_says_so_before_anything_is_applied_and_only_reads(world: Harn
     assert "3 of 3 nodes are in scope" in fine.stdout
     assert max(map(len, fine.stdout.splitlines())) <= 80
     assert "\x1b" not in fine.stdout, "no colours into a pipe"
-    made = requests_of_check(world, start)
+    made = world.audited(start, agent="cnichain-check")
     assert {item["verb"] for item in made} <= {"get", "list"}, "preflight only reads"
     assert not [item["requestURI"] for item in made if "/secrets" in item["requestURI"]], "it reads no Secret"
     assert any("/webhookconfigurations" in item["requestURI"] or "webhook" in item["requestURI"] for item in made)

@@ -150,9 +150,9 @@ def test_uninstall_restores_every_node_first_and_goes_in_reverse_order(
         assert gone[-1] == "configmaps/cnichain-inventory-default", "the operator's own records go last"
         assert {f"cnichainnodes/{folder.root.name}" for folder in (first, second)} <= set(gone[-5:])
         answered = agents_answered(world, start)
-        before = next(at for at, item in enumerate(audit(world, start)) if is_deletion_by_operator(item))
+        before = next(at for at, item in enumerate(world.audit(start)) if is_deletion_by_operator(item))
         assert answered[first.root.name] < before > answered[second.root.name], "each node answered before"
-        touched = [item for item in audit(world, 0) if item["verb"] in WRITES and "aws-node" in item["requestURI"]]
+        touched = [item for item in world.audit(0) if item["verb"] in WRITES and "aws-node" in item["requestURI"]]
         by_us = [item for item in touched if item.get("userAgent", "").startswith("cnichain")]
         assert by_us == [], "the primary is never written"
 
@@ -302,12 +302,6 @@ def no_startup_taint(world: Harness, node: str) -> bool:
     return TAINTS[0] not in taints(world, node)
 
 
-def audit(world: Harness, start: int) -> list[dict[str, Any]]:
-    """Everybody's requests since line `start` of the audit log."""
-    lines = world.control_plane.audit_log.read_text(encoding="utf-8").splitlines()[start:]
-    return [json.loads(line) for line in lines]
-
-
 def is_deletion_by_operator(item: dict[str, Any]) -> bool:
     return item["verb"] == "delete" and str(item.get("userAgent", "")).startswith("cnichain-operator")
 
@@ -315,7 +309,7 @@ def is_deletion_by_operator(item: dict[str, Any]) -> bool:
 def agents_answered(world: Harness, start: int) -> dict[str, int]:
     """For each node, where its agent's last report stands among the requests since `start`."""
     found = {}
-    for at, item in enumerate(audit(world, start)):
+    for at, item in enumerate(world.audit(start)):
         path = item["requestURI"].split("?")[0].split("/")
         if path[-1] == "status" and path[-3] == "cnichainnodes":
             found[path[-2]] = at

@@ -96,6 +96,19 @@ class Harness:
     def _ready(self) -> Object:
         return self.conditions().get("Ready", {})
 
+    def wait_quiet(self, requests: Callable[[], int]) -> None:
+        """Wait until no request was made for two seconds: the last pass is over. requests: how many so far."""
+        last = (-1, 0.0)
+
+        def quiet() -> bool:
+            nonlocal last
+            count = requests()
+            if count != last[0]:
+                last = (count, time.monotonic())
+            return time.monotonic() - last[1] > 2
+
+        self.wait("the operator is quiet", quiet, 60)
+
     def wait_log(self, text: str, seconds: float) -> None:
         """Wait until the operator's log has a text."""
         self.wait(f"{text!r} in the operator's log", lambda: text in self.logs[-1].read_text(encoding="utf-8"), seconds)
@@ -178,11 +191,14 @@ class Harness:
         path.write_text(json.dumps(config), encoding="utf-8")
         return path
 
-    def audited(self, start: int = 0) -> list[Object]:
-        """The operator's requests from line `start` of the audit log on."""
+    def audit(self, start: int = 0) -> list[Object]:
+        """Everybody's requests from line `start` of the audit log on."""
         lines = self.control_plane.audit_log.read_text(encoding="utf-8").splitlines()[start:]
-        entries = [json.loads(line) for line in lines]
-        return [item for item in entries if item.get("userAgent", "").startswith("cnichain-operator")]
+        return [json.loads(line) for line in lines]
+
+    def audited(self, start: int = 0, agent: str = "cnichain-operator") -> list[Object]:
+        """The same of one program alone, by the beginning of its user agent: the operator's, if none is named."""
+        return [item for item in self.audit(start) if item.get("userAgent", "").startswith(agent)]
 
     def audit_length(self) -> int:
         """How many lines the audit log has."""
