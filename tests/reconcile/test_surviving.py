@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cnichain.api.chainstatus import CNIChainStatus, RevisionOutcome, RevisionStatus, WaitingStatus, parse_status
 from cnichain.api.times import rfc3339
-from cnichain.reconcile.history import KEPT, Content, begun, deployed, failed
+from cnichain.reconcile.revisions import KEPT, Content, begun, deployed, failed
 from cnichain.reconcile.waiting import is_overdue, noted
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

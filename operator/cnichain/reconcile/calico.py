@@ -32,7 +32,7 @@ DEPENDENT_KINDS = (
 
 
 @dataclass(frozen=True)
-class Removal:
+class RemovalStep:
     """waiting_for: what the removal waits for, empty when nothing of the Installation is left.
 
     begun: it began in this step. done: the Installation is found to be gone in this step.
@@ -48,21 +48,21 @@ def not_served(crds: Sequence[Manifest], discovery: Discovery) -> list[str]:
     return [f"{version} {kind}" for version, kind in kinds_of(crds) if discovery.resource(version, kind) is None]
 
 
-async def remove_installation(client: KubeClient, live: Live, discovery: Discovery, owner: str) -> Removal:
+async def remove_installation(client: KubeClient, live: Live, discovery: Discovery, owner: str) -> RemovalStep:
     """Take one step of removing the Installation, if the inventory lists one.
 
     Raises ChainError: CalicoInUse, CalicoRemovalStuck, or what the API server answers.
     """
     entry = live.inventory.get(INSTALLATION)
     if entry is None:
-        return Removal()
+        return RemovalStep()
     found = await get_if_served(client, discovery, INSTALLATION.kind, INSTALLATION.name)
     if found is None:
         # The caller's pruning saves the inventory; until then the next pass comes to the same end.
         del live.inventory[INSTALLATION]
-        return Removal(done=True)
+        return RemovalStep(done=True)
     if is_going(found):
-        return Removal(await _still_going(client, found))
+        return RemovalStep(await _still_going(client, found))
     if found["metadata"]["uid"] != entry.uid and (found["metadata"].get("labels") or {}).get(OWNER_LABEL) != owner:
         raise ChainError(
             Reason.CALICO_IN_USE, "Installation default was made anew by someone else and needs tigera-operator."
@@ -70,7 +70,7 @@ async def remove_installation(client: KubeClient, live: Live, discovery: Discove
     await _refuse_dependents(client, discovery)
     await _delete(client, discovery, found)
     logger.info("deleted Installation default; tigera-operator now takes Calico off the nodes")
-    return Removal("Installation default is being deleted", begun=True)
+    return RemovalStep("Installation default is being deleted", begun=True)
 
 
 async def check_removable(client: KubeClient, discovery: Discovery, inventory: Inventory) -> None:

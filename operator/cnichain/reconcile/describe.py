@@ -17,9 +17,9 @@ from cnichain.kube.client import Object
 from cnichain.plan.inventory import Inventory, digest
 from cnichain.reconcile.care import Event
 from cnichain.reconcile.certificates import as_status
-from cnichain.reconcile.history import Content
 from cnichain.reconcile.look import Picture
 from cnichain.reconcile.report import Report
+from cnichain.reconcile.revisions import Content
 from cnichain.reconcile.statuswriter import StatusWriter
 
 TURNED_OFF = (

@@ -17,18 +17,18 @@ TRIES = 5
 """A patch is made from a look at the object; so often it may have changed in between."""
 
 
-def is_held(chain: Object) -> bool:
+def has_finalizer(chain: Object) -> bool:
     """Whether our finalizer is on a CNIChain."""
     return FINALIZER in (chain["metadata"].get("finalizers") or [])
 
 
-async def hold(client: KubeClient, chain: Object) -> None:
+async def add_finalizer(client: KubeClient, chain: Object) -> None:
     """Put the finalizer on, unless it is there. Raises ApiError or ChainError; nothing may be applied then."""
-    if not is_held(chain):
+    if not has_finalizer(chain):
         await _patch(client, chain, held=True)
 
 
-async def release(client: KubeClient, chain: Object) -> None:
+async def remove_finalizer(client: KubeClient, chain: Object) -> None:
     """Take the finalizer off; the object goes unless someone else holds it. Raises ApiError or ChainError."""
     await _patch(client, chain, held=False)
 
@@ -37,7 +37,7 @@ async def _patch(client: KubeClient, chain: Object, *, held: bool) -> None:
     name, uid = chain["metadata"]["name"], chain["metadata"]["uid"]
     for _ in range(TRIES):
         found = await client.get(CHAINS, name)
-        if found is None or found["metadata"]["uid"] != uid or is_held(found) is held:
+        if found is None or found["metadata"]["uid"] != uid or has_finalizer(found) is held:
             return
         if held and found["metadata"].get("deletionTimestamp"):
             return

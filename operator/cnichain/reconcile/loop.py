@@ -36,14 +36,14 @@ from cnichain.reconcile.certificates import certificate_news, request_of
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.describe import Pass, content, describe, inventory_status
 from cnichain.reconcile.events import Recorder
-from cnichain.reconcile.finalizer import hold
-from cnichain.reconcile.history import begun, deployed, failed
+from cnichain.reconcile.finalizer import add_finalizer
 from cnichain.reconcile.look import Looker, Picture
 from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
 from cnichain.reconcile.outcome import Outcome
 from cnichain.reconcile.planning import Planning
 from cnichain.reconcile.report import Report, Type
+from cnichain.reconcile.revisions import begun, deployed, failed
 from cnichain.reconcile.settings import Settings
 from cnichain.reconcile.stages import StageRun
 from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
@@ -134,7 +134,7 @@ class Reconciler:
         certificates = this.status.certificates
         this.events.extend(self._node_news.news(picture.nodes.reports))
         describe(this, picture)
-        await hold(self._client, this.chain)
+        await add_finalizer(self._client, this.chain)
         if spec.suspend:
             this.report.suspended = True
             await freeze(self._client, picture.nodes, picture.wanted_node, owner)

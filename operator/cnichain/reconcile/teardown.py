@@ -28,7 +28,7 @@ from cnichain.plan.removal import NodesLeft, Wishes, batches, kept, may_get_cili
 from cnichain.reconcile.calico import check_removable
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.events import Recorder
-from cnichain.reconcile.finalizer import is_held, release
+from cnichain.reconcile.finalizer import has_finalizer, remove_finalizer
 from cnichain.reconcile.nodesync import NodeView
 from cnichain.reconcile.outcome import Outcome
 from cnichain.reconcile.report import Removal, Report, Type
@@ -80,7 +80,7 @@ class Teardown:
     async def run(self, chain: Object) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
         metadata = chain["metadata"]
-        if not is_held(chain):
+        if not has_finalizer(chain):
             # Nothing was ever applied for it, or a person has taken the finalizer off: their word counts.
             return Outcome(ready=False, gone=True)
         status = parse_status(chain.get("status") or {})
@@ -94,7 +94,7 @@ class Teardown:
             else:
                 await self._retain(work)
             if work.finished:
-                await release(self._client, chain)
+                await remove_finalizer(self._client, chain)
                 return Outcome(ready=False, gone=True)
         except ChainError as error:
             work.report.error = error
