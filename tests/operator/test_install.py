@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cnichain.dev.nodefolder import NodeFolder, make_node_folder
-from harness import WRITES, Harness, harness
+from harness import AT_ONCE, WRITES, Harness, harness
 
 pytestmark = pytest.mark.controlplane
 
@@ -59,6 +59,7 @@ def test_it_becomes_ready_and_kubectl_wait_sees_it(world: Harness, running: list
         "PodsManaged": "Unknown",
         "Drifted": "False",
         "RollingOut": "False",
+        "RolledBack": "False",
         "CatalogueValid": "True",
     }
     row = world.kubectl("get", "cnichain", "--no-headers").split()
@@ -92,7 +93,8 @@ def test_every_node_has_the_chain(world: Harness, running: list[NodeFolder]) -> 
 
 
 def test_spec_is_as_it_was_written(world: Harness, running: list[NodeFolder]) -> None:
-    assert world.get("cnichain", "default")["spec"] == SPEC
+    spec = world.get("cnichain", "default")["spec"]
+    assert spec == {**SPEC, "rollout": AT_ONCE}
 
 
 def test_nothing_but_the_finalizer_is_left_on_the_users_object(world: Harness, running: list[NodeFolder]) -> None:

@@ -18,6 +18,8 @@ from cnichain.dev.nodefolder import NodeFolder
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 150.0
 LOOK_SECONDS = 0.1
+AT_ONCE = {"canary": {"nodes": 0, "soak": "0s"}, "maxUnavailable": "100%"}
+"""What most tests are not about: three nodes one after the other would only take longer."""
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 Object = dict[str, Any]
@@ -48,7 +50,8 @@ class Harness:
         return bool(self.kubectl("get", *arguments, "--ignore-not-found", "--output=name").strip())
 
     def apply_chain(self, spec: Object, name: str = "default") -> None:
-        """Apply a CNIChain as a user would."""
+        """Apply a CNIChain as a user would; all nodes in one wave without a soak, if the spec does not say otherwise."""
+        spec = {**spec, "rollout": {**AT_ONCE, **spec.get("rollout", {})}}
         body = {"apiVersion": "cnichain.io/v1alpha1", "kind": "CNIChain", "metadata": {"name": name}, "spec": spec}
         self.kubectl("apply", "--filename=-", stdin=json.dumps(body))
 

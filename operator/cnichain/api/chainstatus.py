@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from cnichain.api.chainnode import Condition
 from cnichain.api.model import STATUS_CONFIG
 from cnichain.api.names import CONFLIST_FILE
+from cnichain.api.rolloutstatus import RejectedStatus, RolloutStatus
 
 
 class _Status(BaseModel):
@@ -250,6 +251,10 @@ class CNIChainStatus(_Status):
     """A Cilium that somebody else has installed, and what became of it."""
     plan: PlanStatus | None = None
     """The newest plan, by reference."""
+    rollout: RolloutStatus | None = None
+    """The newest change on its way over the nodes."""
+    rejected: RejectedStatus | None = None
+    """A change of this spec that failed, and is not tried again by itself."""
     stage: str = ""
     """The stage that the operator is at."""
     hubble: str = ""

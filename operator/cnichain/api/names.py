@@ -45,5 +45,14 @@ STARTUP_TAINT: Final = "cnichain.io/chain-not-ready"
 CILIUM_TAINT: Final = "node.cilium.io/agent-not-ready"
 """Key of the taint that cilium-operator sets on nodes without a ready agent, and leaves behind (cilium#31943)."""
 
+CHAINED_LABEL: Final = "cnichain.io/chained"
+"""On a Node, `true`: its wave is open. Cilium's DaemonSets require it, so nodes without it keep the primary alone."""
+
+TEMPLATE_ANNOTATION: Final = "cnichain.io/template"
+"""On the pods of Cilium's DaemonSets: digest of the pod template that they were made from."""
+
+RETRY_ANNOTATION: Final = "cnichain.io/retry"
+"""On a CNIChain: any word. A word that was not there before has a change tried again that was rolled back or held."""
+
 SKIP_NODE_ANNOTATION: Final = "cnichain.io/skip-node"
 """On a CNIChain that is being uninstalled: names of nodes, separated by commas, that it is not to wait for."""

@@ -14,6 +14,7 @@ from cnichain.api.reasons_chain import CHAIN_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_plan import PLAN_REASONS
 from cnichain.api.reasons_preflight import PREFLIGHT_REASONS
+from cnichain.api.reasons_rollout import ROLLOUT_REASONS
 from cnichain.api.reasons_teardown import TEARDOWN_REASONS
 
 
@@ -35,6 +36,23 @@ class Reason(StrEnum):
     DRIFT_CORRECTED = "DriftCorrected"
     NO_DRIFT = "NoDrift"
 
+    # A change on its way over the nodes.
+    PULLING_IMAGES = "PullingImages"
+    CANARY = "Canary"
+    SOAKING = "Soaking"
+    WAVE = "Wave"
+    NODES_UNAVAILABLE = "NodesUnavailable"
+    NODES_NOT_READY = "NodesNotReady"
+    ROLLOUT_FINISHED = "RolloutFinished"
+    AGENT_CRASHED = "AgentCrashed"
+    ROLLOUT_OVERDUE = "RolloutOverdue"
+    GATE_FAILED = "GateFailed"
+    ROLLOUT_FAILED = "RolloutFailed"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    ROLLBACK_FAILED = "RollbackFailed"
+    NO_ROLLBACK = "NoRollback"
+
     # The end of a chain.
     RETAINED = "Retained"
     UNINSTALLING = "Uninstalling"
@@ -48,6 +66,7 @@ class Reason(StrEnum):
     FEATURE_NOT_AVAILABLE = "FeatureNotAvailable"
     VERSION_UNKNOWN = "VersionUnknown"
     UPGRADE_SKIPS_MINOR = "UpgradeSkipsMinor"
+    LATEST_PATCH_FIRST = "LatestPatchFirst"
     RESERVED_VALUE = "ReservedValue"
     CHART_INVALID_VALUES = "ChartInvalidValues"
 
@@ -184,6 +203,7 @@ _PARTS = (
     NODE_REASONS,
     PLAN_REASONS,
     PREFLIGHT_REASONS,
+    ROLLOUT_REASONS,
     TEARDOWN_REASONS,
 )
 

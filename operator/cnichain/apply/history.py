@@ -1,18 +1,31 @@
-"""What must be remembered for good: the minor of Cilium that was installed first in this cluster.
+"""What must be remembered for good: the minor of Cilium that was installed first, the last good revision, and a change
+that failed.
 
-The charts keep the defaults of that minor when it is given as `upgradeCompatibility`; without it an upgrade would also
-switch defaults that changed in between. It stands in a ConfigMap of its own: status is lost when a CNIChain is deleted
-(with Retain, Cilium stays) or restored from Git, and the inventory may be deleted to repair it.
+The charts keep the defaults of the first minor when it is given as `upgradeCompatibility`; without it an upgrade would
+also switch defaults that changed in between. It all stands in a ConfigMap of its own: status is lost when a CNIChain is
+deleted (with Retain, Cilium stays) or restored from Git, and the inventory may be deleted to repair it.
 """
 
-from dataclasses import dataclass
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import ValidationError
 
 from cnichain.api.names import OWNER_LABEL
+from cnichain.api.rolloutstatus import RejectedStatus
 from cnichain.catalogue.records import parse_minor
 from cnichain.kube.client import KubeClient
 from cnichain.kube.resources import CONFIG_MAPS
+from cnichain.plan.history import Good, History
 
-DATA_KEY = "firstMinor"
+logger = logging.getLogger(__name__)
+
+FIRST_MINOR_KEY = "firstMinor"
+GOOD_KEY = "good.json"
+REJECTED_KEY = "rejected.json"
 
 
 @dataclass(frozen=True)
@@ -28,20 +41,45 @@ class HistoryStore:
         """Name of the ConfigMap."""
         return f"cnichain-history-{self.chain}"
 
-    async def first_minor(self) -> str:
-        """The minor (`1.17`) that was installed first; empty when none is recorded, or what is there is no minor."""
+    async def read(self) -> History:
+        """What is recorded. A part that this release cannot read counts as not recorded, and the log says so."""
         found = await self.client.get(CONFIG_MAPS, self.name, self.namespace)
-        return minor_of(((found or {}).get("data") or {}).get(DATA_KEY, ""))
+        data = (found or {}).get("data") or {}
+        return History(minor_of(data.get(FIRST_MINOR_KEY, "")), self._good(data), self._rejected(data))
 
-    async def record(self, minor: str) -> None:
-        """Record the minor that was installed first."""
+    async def record(self, history: History) -> None:
+        """Replace what is recorded."""
+        data = {FIRST_MINOR_KEY: history.first_minor}
+        if history.good is not None:
+            data[GOOD_KEY] = json.dumps(asdict(history.good), indent=1)
+        if history.rejected is not None:
+            data[REJECTED_KEY] = history.rejected.model_dump_json(by_alias=True, indent=1)
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": self.name, "namespace": self.namespace, "labels": {OWNER_LABEL: self.chain}},
-            "data": {DATA_KEY: minor},
+            "data": data,
         }
         await self.client.apply(CONFIG_MAPS, body)
+
+    def _good(self, data: Mapping[str, str]) -> Good | None:
+        if GOOD_KEY not in data:
+            return None
+        try:
+            raw: dict[str, Any] = json.loads(data[GOOD_KEY])
+            return Good(str(raw["content"]), str(raw["cilium"]), dict(raw["spec"]), str(raw["time"]))
+        except (ValueError, KeyError, TypeError) as error:
+            logger.warning("ConfigMap %s: %s cannot be read: %r", self.name, GOOD_KEY, error)
+            return None
+
+    def _rejected(self, data: Mapping[str, str]) -> RejectedStatus | None:
+        if REJECTED_KEY not in data:
+            return None
+        try:
+            return RejectedStatus.model_validate_json(data[REJECTED_KEY])
+        except ValidationError as error:
+            logger.warning("ConfigMap %s: %s cannot be read: %s", self.name, REJECTED_KEY, error)
+            return None
 
 
 def minor_of(version: str) -> str:

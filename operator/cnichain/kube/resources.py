@@ -38,6 +38,7 @@ class Resource:
 CHAINS = Resource(GROUP, VERSION, PLURAL_CHAINS, KIND_CHAIN, namespaced=False)
 CHAIN_NODES = Resource(GROUP, VERSION, PLURAL_NODES, KIND_NODE, namespaced=False)
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
 SECRETS = Resource("", "v1", "secrets", "Secret", namespaced=True)
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", namespaced=True)
 EVENTS = Resource("", "v1", "events", "Event", namespaced=True)

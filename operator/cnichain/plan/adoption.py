@@ -12,6 +12,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import CILIUM_NAMESPACE, OWNER_LABEL
 from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import Reason
+from cnichain.catalogue.model import Catalogue
 from cnichain.plan.fieldowners import is_untracked
 from cnichain.plan.immutable import immutable_differences
 from cnichain.plan.installation import (
@@ -90,7 +91,7 @@ def shown(keys: Iterable[ObjectKey]) -> str:
     return f"{', '.join(names[:SHOWN])}{more}"
 
 
-def check(survey: Survey, manifests: Sequence[Manifest], wanted: str) -> None:
+def check(survey: Survey, manifests: Sequence[Manifest], wanted: str, catalogue: Catalogue) -> None:
     """Refuse an installation that cannot be taken over.
 
     manifests: what is about to be applied. wanted: spec.cilium.version.
@@ -107,7 +108,7 @@ def check(survey: Survey, manifests: Sequence[Manifest], wanted: str) -> None:
             raise ChainError(
                 Reason.ADOPTION_VERSION_UNKNOWN, f"{AGENTS}: neither its image nor its labels name a version."
             )
-        check_step(survey.version, wanted)
+        check_step(survey.version, wanted, catalogue)
 
 
 def require_consent(survey: Survey) -> ChainError:

@@ -53,6 +53,20 @@ def _daemon_set(live: Mapping[str, Any], what: str) -> Health:
     return HEALTHY
 
 
+def daemon_set_rolled_out(live: Mapping[str, Any] | None, *, away: int) -> str:
+    """What a DaemonSet still waits for, in words, "" when nothing. away: nodes that are not Ready, whose pods cannot be
+    waited for."""
+    if live is None:
+        return "it is being applied"
+    name, status = live["metadata"]["name"], live.get("status") or {}
+    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 0):
+        return f"DaemonSet {name}: its controller has not seen the new spec yet"
+    wanted, ready = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
+    if min(ready, status.get("updatedNumberScheduled", 0)) >= wanted - away:
+        return ""
+    return f"DaemonSet {name}: {ready} of {wanted} nodes have the new images"
+
+
 def _deployment(live: Mapping[str, Any], what: str) -> Health:
     status = live.get("status", {})
     if status.get("observedGeneration", 0) < live["metadata"].get("generation", 0):

@@ -9,7 +9,7 @@ from typing import Any
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
 from cnichain.api.chainstatus import NodesStatus
-from cnichain.api.names import API_VERSION, KIND_NODE, OWNER_LABEL, STARTUP_TAINT
+from cnichain.api.names import API_VERSION, CHAINED_LABEL, KIND_NODE, OWNER_LABEL, STARTUP_TAINT
 from cnichain.render.placement import COMPUTE_TYPE_LABEL, OS_LABEL, OUT_OF_SCOPE_COMPUTE_TYPES
 
 SHOWN_NODES = 20
@@ -23,6 +23,7 @@ class NodeRecord:
     """What the operator keeps of a Node: short strings, those that many nodes share kept once.
 
     kernel, os_image, architecture: of status.nodeInfo. address: the first InternalIP. pod_cidrs: of spec.
+    ready: whether its kubelet says that it is.
     """
 
     name: str
@@ -34,6 +35,17 @@ class NodeRecord:
     architecture: str = ""
     address: str = ""
     pod_cidrs: tuple[str, ...] = ()
+    ready: bool = True
+
+    @property
+    def chained(self) -> bool:
+        """Whether its wave is open: Cilium's pods may run on it."""
+        return self.labels.get(CHAINED_LABEL) == "true"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it still has the startup taint, so that it takes no pods yet."""
+        return any(taint.get("key") == STARTUP_TAINT for taint in self.taints)
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,7 @@ def node_record(node: Mapping[str, Any]) -> NodeRecord:
         architecture=_shared(info.get("architecture")),
         address=str(addresses[0]) if addresses else "",
         pod_cidrs=tuple(map(str, spec.get("podCIDRs") or ())),
+        ready=any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []),
     )
 
 
@@ -203,7 +216,9 @@ def count(
     waiting: list[str] = []
     for name, node in sorted(scope.items()):
         record = records.get(name)
-        if record is None or record.node_uid != node.uid or not record.state:
+        if not node.chained and (record is None or record.node_uid != node.uid):
+            waiting.append(f"{name}: runs the primary alone until its wave is open")
+        elif record is None or record.node_uid != node.uid or not record.state:
             waiting.append(f"{name}: no report from its agent yet")
         elif not record.verified:
             waiting.append(f"{name}: {record.state}: {record.reason}")

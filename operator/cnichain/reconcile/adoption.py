@@ -36,7 +36,7 @@ async def agreed(this: Account, picture: Picture, live: Live, adopter: Adopter) 
     survey = await adopter.survey(cilium, live, picture.discovery)
     this.update(adoption=found_status(survey, this.status.adoption))
     if survey is not None:
-        check(survey, cilium, picture.release.version)
+        check(survey, cilium, picture.release.version, picture.catalogue)
         if not picture.spec.adopt:
             raise require_consent(survey)
     return survey

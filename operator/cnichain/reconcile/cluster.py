@@ -6,15 +6,18 @@ looked at anew in each pass.
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from cnichain.api.errors import ChainError
-from cnichain.api.names import OWNER_LABEL
+from cnichain.api.names import CILIUM_NAMESPACE, OWNER_LABEL
 from cnichain.api.reasons import Reason
 from cnichain.apply.engine import Place
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.reflector import Reflector
-from cnichain.kube.resources import CHAIN_NODES, CRDS, NODES, Resource
+from cnichain.kube.resources import CHAIN_NODES, CRDS, NODES, PODS, Resource
 from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node_record, node_record
+from cnichain.rollout.nodes import AgentPod
+from cnichain.rollout.situations import AGENT_LABELS, agent_pod
 
 SYNC_SECONDS = 60.0
 
@@ -28,11 +31,16 @@ class Cluster:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._nodes: Reflector[NodeRecord] = Reflector(client, NODES, node_record, wake)
         self._reports: Reflector[ChainNodeRecord] = Reflector(client, CHAIN_NODES, chain_node_record, wake)
+        self._pods: Reflector[AgentPod] = Reflector(
+            client, PODS, agent_pod, wake, namespace=CILIUM_NAMESPACE, labels=AGENT_LABELS
+        )
 
     def start(self) -> None:
-        """Start the watches of nodes, node reports, and CRDs (cilium-operator makes those that agents wait for)."""
+        """Start the watches of nodes, node reports, Cilium's pods, and CRDs (cilium-operator makes those that agents
+        wait for)."""
         self._spawn("nodes", self._nodes)
         self._spawn("cnichainnodes", self._reports)
+        self._spawn("agent pods", self._pods)
         self._watch(CRDS, "", labels="", fields="")
 
     def watch_applied(self, places: Iterable[Place], owner: str) -> None:
@@ -60,7 +68,7 @@ class Cluster:
             )
             self._spawn(key, reflector)
 
-    def _spawn(self, key: str, reflector: Reflector[NodeRecord] | Reflector[ChainNodeRecord] | Reflector[str]) -> None:
+    def _spawn(self, key: str, reflector: Reflector[Any]) -> None:
         self._tasks[key] = asyncio.create_task(reflector.run(), name=f"watch {key}")
 
     async def nodes(self) -> dict[str, NodeRecord]:
@@ -72,6 +80,11 @@ class Cluster:
         """All node reports by node name. Raises ChainError(ApiUnavailable) when their first list is late."""
         await _synced(self._reports.synced, "cnichainnodes")
         return {name: record for (_, name), record in self._reports.records.items()}
+
+    async def agent_pods(self) -> list[AgentPod]:
+        """All pods of Cilium's DaemonSets. Raises ChainError(ApiUnavailable) when their first list is late."""
+        await _synced(self._pods.synced, "pods of Cilium")
+        return list(self._pods.records.values())
 
     def broken(self) -> str:
         """The name of a watch that has ended, which none ever should; empty when all run."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import NodeSpec
 from cnichain.api.chainstatus import VersionsStatus
-from cnichain.apply.history import HistoryStore, minor_of
+from cnichain.apply.history import minor_of
 from cnichain.catalogue.load import CONFIG_MAP
 from cnichain.catalogue.model import CalicoRelease, Catalogue, CiliumRelease, PrimaryRule
 from cnichain.kube.client import KubeClient
@@ -46,6 +46,7 @@ class Picture:
     """The cluster and what should be in it, at the beginning of a pass.
 
     first_minor: the minor of Cilium that was, or is about to be, installed first. remembered: it is recorded as such.
+    back: the spec is the last good one, to which a change that failed goes back.
     """
 
     spec: CNIChainSpec
@@ -61,6 +62,8 @@ class Picture:
     remembered: bool
     calico: CalicoRelease | None
     calico_health: Health
+    catalogue: Catalogue
+    back: bool = False
 
     @property
     def all_manifests(self) -> list[Manifest]:
@@ -96,9 +99,11 @@ class Looker:
         self._discovery: tuple[float, Discovery, str] | None = None
 
     async def look(
-        self, spec: CNIChainSpec, owner: str, versions: VersionsStatus, report: Report, request: Request
+        self, spec: CNIChainSpec, owner: str, versions: VersionsStatus, report: Report, request: Request, recorded: str
     ) -> Picture:
         """The picture for a spec; versions: as status has them, among them the Cilium that is there, or "".
+
+        recorded: the minor of Cilium that was installed first, as the history has it, or "".
 
         What was found before an error stands in the report.
 
@@ -111,7 +116,7 @@ class Looker:
         check_policy_engine(spec)
         report.calico = spec.calico.version if spec.calico.enabled else ""
         release = catalogue.cilium_release(spec.cilium.version)
-        check_step(versions.cilium, release.version)
+        check_step(versions.cilium, release.version, catalogue)
         calico = catalogue.calico_release(spec.calico.version or "") if spec.calico.enabled else None
         if calico is not None:
             check_calico_step(versions.calico, calico.version)
@@ -139,7 +144,6 @@ class Looker:
             primary_image=image_of(daemon_set or {}, rule.container),
             cilium_enforces=view.cilium_enforces,
         )
-        recorded = await HistoryStore(self._client, self._namespace, owner).first_minor()
         first = recorded or minor_of(versions.first_minor) or minor_of(versions.cilium) or release.minor
         rendered = await self._render(spec, release, facts, first)
         report.preflight = " ".join((report.preflight, *rendered.notes))
@@ -162,6 +166,7 @@ class Looker:
             recorded == first,
             calico,
             view.health,
+            catalogue,
         )
 
     def forget_discovery(self) -> None:

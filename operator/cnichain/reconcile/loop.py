@@ -6,6 +6,7 @@ for nothing: a stage whose workloads are not available yet ends the pass, and th
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -30,6 +31,8 @@ from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAINS
 from cnichain.plan.adoption import Survey
+from cnichain.plan.history import History
+from cnichain.preflight.upgrade import is_older
 from cnichain.reconcile.adoption import adopted, agreed, first_minor_with, take_over
 from cnichain.reconcile.care import Care, Event
 from cnichain.reconcile.certificates import certificate_news, request_of
@@ -44,16 +47,22 @@ from cnichain.reconcile.outcome import Outcome
 from cnichain.reconcile.planning import Planning
 from cnichain.reconcile.report import Report, Type
 from cnichain.reconcile.revisions import begun, deployed, failed
+from cnichain.reconcile.rolling import Rolling
+from cnichain.reconcile.rollout import Fleet
 from cnichain.reconcile.settings import Settings
 from cnichain.reconcile.stages import StageRun
 from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
 from cnichain.reconcile.teardown import Teardown
 from cnichain.reconcile.waiting import is_overdue, noted
 from cnichain.render.stages import Stage
+from cnichain.rollout.course import Action, Course, course
+from cnichain.rollout.decide import Failure
 
 logger = logging.getLogger(__name__)
 
 SOON_SECONDS = 1.0
+BEFORE_NODES = (Stage.CONFIG, Stage.OPERATOR)
+"""Stages of a change before any node has it."""
 WAITING_SECONDS = 15.0
 """A look at least this often while something is waited for; the watches usually come first."""
 
@@ -124,13 +133,21 @@ class Reconciler:
             raise ChainError(Reason.NOT_SINGLETON, f"this CNIChain is named {name}; only {SINGLETON} is acted on.")
         return parse_spec(chain["spec"])
 
-    async def _advance(self, this: Pass, spec: CNIChainSpec) -> None:
-        """The steps in order; the first that has to wait ends the pass."""
+    async def _advance(self, this: Pass, asked: CNIChainSpec) -> None:
+        """The steps in order; the first that has to wait ends the pass. asked: the user's spec."""
+        spec = asked
         owner: str = this.chain["metadata"]["name"]
         this.update(hubble=hubble_word(spec.hubble, ready=None))
         request = request_of(this.chain, this.status.conditions, self._settings.rotation_wait)
         versions = this.status.versions or VersionsStatus()
-        picture = await self._looker.look(spec, owner, versions, this.report, request)
+        history_store = HistoryStore(self._client, self._settings.namespace, owner)
+        history = await history_store.read()
+        way = course(spec, this.chain["metadata"].get("annotations") or {}, history)
+        spec = way.spec
+        this.report.rejected = way.rejected
+        this.update(rejected=way.rejected)
+        picture = await self._looker.look(spec, owner, versions, this.report, request, history.first_minor)
+        picture = replace(picture, back=way.action is Action.ROLLED_BACK)
         certificates = this.status.certificates
         this.events.extend(self._node_news.news(picture.nodes.reports))
         describe(this, picture)
@@ -149,11 +166,12 @@ class Reconciler:
         first_minor = first_minor_with(survey, picture.first_minor)
         if not picture.remembered or first_minor != picture.first_minor:
             # Before anything is applied: a crash in between must not make a later minor the first one.
-            await HistoryStore(self._client, self._settings.namespace, owner).record(first_minor)
+            history = replace(history, first_minor=first_minor)
+            await history_store.record(history)
         if first_minor != picture.first_minor:
-            await self._advance(this, spec)  # with manifests that keep the defaults of the Cilium that was found
+            await self._advance(this, asked)  # with manifests that keep the defaults of the Cilium that was found
             return
-        planning = self._planning(this, picture, owner, survey)
+        rolling = await self._rolling(this, picture, way, history, owner)
         run = StageRun(
             client=self._client,
             engine=engine,
@@ -165,8 +183,10 @@ class Reconciler:
             events=this.events,
             rediscover=self._looker.rediscover,
             care=self._care,
-            planning=planning,
+            planning=self._planning(this, picture, owner, survey),
             take_over=partial(take_over, this, picture, live, adopter, survey),
+            rolling=rolling,
+            backwards=picture.back or is_older(picture.release.version, versions.cilium),
         )
         try:
             healthy = await run.run()
@@ -174,17 +194,42 @@ class Reconciler:
             self._drift = this.report.drift
             this.update(inventory=inventory_status(store, live.inventory))
         this.events.extend(certificate_news(certificates, picture.certificates))
-        self._note_waiting(this, spec)
+        await self._note_waiting(this, spec, rolling)
+        self._note_health(this, picture, healthy=healthy)
+
+    @staticmethod
+    def _note_health(this: Pass, picture: Picture, *, healthy: bool) -> None:
+        """What status says at the end of a pass without an error."""
         hubble = this.report.stages.get(Stage.HUBBLE) if this.report.hold else None
-        this.update(hubble=hubble_word(spec.hubble, ready=not hubble.waiting_for if hubble else healthy))
-        if healthy:
-            this.update(revisions=deployed(this.status.revisions, utc_now()))
-            versions = this.status.versions or VersionsStatus()
-            calico = picture.calico.version if picture.calico else ""
-            this.update(versions=versions.model_copy(update={"cilium": picture.release.version, "calico": calico}))
-            adoption, news = adopted(this.status.adoption)
-            this.update(adoption=adoption)
-            this.events.extend(news)
+        this.update(hubble=hubble_word(picture.spec.hubble, ready=not hubble.waiting_for if hubble else healthy))
+        if not healthy:
+            return
+        this.update(revisions=deployed(this.status.revisions, utc_now()))
+        versions = this.status.versions or VersionsStatus()
+        calico = picture.calico.version if picture.calico else ""
+        this.update(versions=versions.model_copy(update={"cilium": picture.release.version, "calico": calico}))
+        adoption, news = adopted(this.status.adoption)
+        this.update(adoption=adoption)
+        this.events.extend(news)
+
+    async def _rolling(self, this: Pass, picture: Picture, way: Course, history: History, owner: str) -> Rolling:
+        fleet = Fleet(
+            client=self._client,
+            view=picture.nodes,
+            scope=picture.nodes.scope(picture.spec),
+            pods=await self._cluster.agent_pods(),
+            wanted=picture.wanted_node,
+            owner=owner,
+        )
+        return Rolling(
+            this=this,
+            fleet=fleet,
+            course=way,
+            history=history,
+            store=HistoryStore(self._client, self._settings.namespace, owner),
+            cilium=picture.release.version,
+            own_nodes=this.status.adoption is None,
+        )
 
     def _planning(self, this: Pass, picture: Picture, owner: str, survey: Survey | None) -> Planning:
         def begin() -> None:
@@ -203,12 +248,17 @@ class Reconciler:
         )
 
     @staticmethod
-    def _note_waiting(this: Pass, spec: CNIChainSpec) -> None:
-        """Set `overdue` when what is waited for has not changed for longer than spec.rollout.progressDeadline."""
+    async def _note_waiting(this: Pass, spec: CNIChainSpec, rolling: Rolling) -> None:
+        """Set `overdue` when what is waited for has not changed for longer than spec.rollout.progressDeadline.
+
+        A change that gets no further before any node has it has failed; what is good keeps running.
+        """
         waiting_for = "; ".join(stage.waiting_for for stage in this.report.stages.values() if stage.waiting_for)
         now = datetime.now(UTC)
         this.update(waiting=noted(this.status.waiting, waiting_for, now))
         this.report.overdue = is_overdue(this.status.waiting, parse_duration(spec.rollout.progress_deadline), now)
+        if this.report.overdue and this.report.current in BEFORE_NODES and rolling.history.good is not None:
+            await rolling.fail(Failure(Reason.ROLLOUT_OVERDUE, f"stage {this.report.current}: {waiting_for}"))
 
     async def _finish(self, this: Pass, before: list[Condition]) -> Outcome:
         """Write the status, post the events, and say when to look again."""
@@ -230,6 +280,8 @@ class Reconciler:
         idle = ready or report.suspended or report.hold is not None
         waiting = SOON_SECONDS if report.soon else WAITING_SECONDS
         again = report.look_again if idle or report.fight else waiting
+        if report.rollout_again is not None and not idle:
+            again = min(again or waiting, report.rollout_again.total_seconds())
         if report.rotation_again is not None and not report.suspended:
             again = min(again or report.rotation_again.total_seconds(), report.rotation_again.total_seconds())
         return Outcome(ready=ready, again=again)

@@ -68,11 +68,6 @@ async def sync_leaving(client: KubeClient, view: NodeView, spec: CNIChainSpec, w
     return f"nodes that leave the chain first go back to the primary CNI: {', '.join(waiting[:5])}"
 
 
-async def sync_scope(client: KubeClient, view: NodeView, spec: CNIChainSpec, wanted: NodeSpec, owner: str) -> None:
-    """Make the CNIChainNode of every node in scope say what the node should have."""
-    await _sync(client, view.scope(spec), view.reports, wanted, owner)
-
-
 async def open_nodes(client: KubeClient, view: NodeView, spec: CNIChainSpec) -> list[str]:
     """Take the startup taint off nodes whose chain is verified; the names of the nodes that are open now.
 

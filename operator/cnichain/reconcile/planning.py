@@ -20,6 +20,7 @@ from cnichain.plan.model import Action, Item, NodeChange, Plan, target_digest
 from cnichain.reconcile.care import Event, is_renewal
 from cnichain.reconcile.look import Picture
 from cnichain.reconcile.report import Hold
+from cnichain.render.prepull import KEY as PREPULL
 
 SHOWN_ROLLS = 20
 
@@ -49,7 +50,8 @@ class Planning:
         """
         manifests = picture.all_manifests
         todo = [change for change in engine.changes(manifests, live) if _is_planned(change, live)]
-        unwanted = leftovers(live.inventory, [item.key for item in manifests])
+        # What pulls images on the way goes by itself at the end.
+        unwanted = leftovers(live.inventory, [*(item.key for item in manifests), PREPULL])
         # What is not served now cannot be pruned now, and must not keep a plan open.
         gone = [key for key in unwanted if picture.discovery.resource(key.api_version, key.kind) is not None]
         nodes = node_change(picture.wanted_node, _specs(picture))

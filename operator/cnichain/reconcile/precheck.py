@@ -114,7 +114,7 @@ def spec_results(spec: CNIChainSpec, catalogue: Catalogue, installed: str) -> li
         return ok(f"{spec.policy_engine.value}.")
 
     def step() -> Finding:
-        check_step(installed, version)
+        check_step(installed, version, catalogue)
         return ok(f"from {installed or 'nothing'} to {version}.")
 
     return [

@@ -7,6 +7,7 @@ from enum import StrEnum
 from cnichain.api.chainstatus import NodesStatus, PreflightStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import Reason
+from cnichain.api.rolloutstatus import RejectedStatus
 from cnichain.catalogue.load import InForce
 from cnichain.render.stages import Stage
 
@@ -25,6 +26,7 @@ class Type(StrEnum):
     PODS_MANAGED = "PodsManaged"
     DRIFTED = "Drifted"
     ROLLING_OUT = "RollingOut"
+    ROLLED_BACK = "RolledBack"
     CATALOGUE_VALID = "CatalogueValid"
 
 
@@ -91,6 +93,9 @@ class Report:
     mutated: str = ""
     look_again: float | None = None
     rotation_again: timedelta | None = None
+    rollout_again: timedelta | None = None
+    rejected: RejectedStatus | None = None
+    rollback_failed: str = ""
     hold: Hold | None = None
     error: ChainError | None = None
     error_in: Type = Type.PREFLIGHT_PASSED

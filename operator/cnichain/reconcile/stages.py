@@ -4,18 +4,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cnichain.api.reasons import Reason
-from cnichain.apply.engine import Change, Engine, Live
+from cnichain.apply.engine import Engine, Live
 from cnichain.kube.client import KubeClient
 from cnichain.kube.resources import CRDS, Discovery
-from cnichain.plan.health import health_of
+from cnichain.plan.health import daemon_set_rolled_out, health_of
 from cnichain.reconcile.calico import not_served, remove_installation
 from cnichain.reconcile.care import Care, Event
 from cnichain.reconcile.look import Picture
-from cnichain.reconcile.nodesync import open_nodes, sync_leaving, sync_scope
+from cnichain.reconcile.nodesync import open_nodes, sync_leaving
 from cnichain.reconcile.planning import Planning, held_node_spec
-from cnichain.reconcile.report import Report, StageReport, Type
-from cnichain.render.manifests import Manifest
-from cnichain.render.stages import CALICO_STAGES, Stage, cilium_crds
+from cnichain.reconcile.report import Hold, Report, StageReport, Type
+from cnichain.reconcile.rolling import Rolling
+from cnichain.reconcile.rollout import target_of
+from cnichain.render.manifests import Manifest, with_owner
+from cnichain.render.prepull import KEY as PREPULL
+from cnichain.render.prepull import agents, images_of, prepull
+from cnichain.render.stages import CALICO_STAGES, Stage, cilium_crds, stage_order
 
 
 @dataclass
@@ -24,7 +28,8 @@ class StageRun:
 
     say: writes the report to status before a stage is applied, so that whoever watches sees it. events: what happened,
     for the caller to post. rediscover: asks the API server anew for what it serves. care, planning: what comes before
-    the stages. take_over: hands over what another installation has, once no plan is held.
+    the stages. take_over: hands over what another installation has, once no plan is held. rolling: brings the nodes to
+    what the stage `agents` wants, wave by wave. backwards: to an older Cilium, whose agents come before its operator.
     """
 
     client: KubeClient
@@ -39,6 +44,8 @@ class StageRun:
     care: Care
     planning: Planning
     take_over: Callable[[], Awaitable[None]]
+    rolling: Rolling
+    backwards: bool = False
 
     async def run(self) -> bool:
         """True when every stage is applied and healthy. Raises ChainError where the API server refuses an object."""
@@ -54,14 +61,17 @@ class StageRun:
             self.events += self.care.mutated(self.live, self.report)
 
     async def _apply_all(self) -> bool:
-        for stage in Stage:
+        self.report.current = Stage.CONFIG
+        if waiting_for := await self._pull_images():
+            self.report.stages[Stage.CONFIG] = StageReport(waiting_for, Reason.PULLING_IMAGES)
+            return False
+        for stage in stage_order(backwards=self.backwards):
             if stage in CALICO_STAGES and self.picture.calico is None:
                 continue
             self.report.current = stage
             self.report.error_in = _part_of(stage)
-            waiting_for = await self._stage(stage)
-            self.report.stages[stage] = StageReport(waiting_for)
-            if waiting_for:
+            self.report.stages[stage] = await self._stage(stage)
+            if self.report.stages[stage].waiting_for:
                 return False
         if await self._remove_calico():
             return False
@@ -69,11 +79,28 @@ class StageRun:
         await self.engine.prune([item.key for item in self.picture.all_manifests], self.live, self.picture.discovery)
         return True
 
+    async def _pull_images(self) -> str:
+        """Have the nodes of the chain pull images that their agents do not run yet; what is waited for, in words.
+
+        An agent that is made anew anyway (a first installation, the way back) needs none of it.
+        """
+        wanted = agents(self.picture.manifests[Stage.AGENTS])
+        running = [live for item in wanted if (live := self.live.objects.get(item.key)) is not None]
+        manifest = prepull(wanted)
+        missing = set(images_of([item.body for item in wanted])) - set(images_of(running))
+        if manifest is None or not running or not missing or self.picture.back:
+            return ""
+        manifest = with_owner(manifest, self.owner)
+        changes = self.engine.changes([manifest], self.live)
+        if changes:
+            await self.engine.apply(Stage.AGENTS.value, changes, self.live, self.picture.discovery)
+        return daemon_set_rolled_out(self.live.objects.get(PREPULL), away=self.rolling.away)
+
     async def _keep_as_it_is(self) -> bool:
         """While a plan is held: nodes keep what they have, and the stages are looked at as they stand."""
         wanted = held_node_spec(self.picture)
         if wanted is not None:
-            await sync_scope(self.client, self.picture.nodes, self.picture.spec, wanted, self.owner)
+            await self.rolling.keep(wanted)
         await open_nodes(self.client, self.picture.nodes, self.picture.spec)
         for stage in Stage:
             there = [item for item in self.picture.manifests[stage] if item.key in self.live.inventory]
@@ -81,21 +108,38 @@ class StageRun:
                 self.report.stages[stage] = StageReport(self._unhealthy(there))
         return False
 
-    async def _stage(self, stage: Stage) -> str:
-        """Apply one stage and look at its gate: what it waits for, empty when it is healthy."""
+    async def _stage(self, stage: Stage) -> StageReport:
+        """Apply one stage and look at its gate: what it waits for, nothing when it is healthy."""
         manifests = self.picture.manifests[stage]
         # What others changed has been put back already, or is left alone for a while.
         changes = [change for change in self.engine.changes(manifests, self.live) if not change.tampered]
         if stage is Stage.AGENTS:
-            waiting_for = await self._nodes(changes)
-            if waiting_for:
-                return waiting_for
+            await open_nodes(self.client, self.picture.nodes, self.picture.spec)
+            await self.rolling.fleet.claim()
         if changes:
             self.report.stages[stage] = StageReport(f"{len(changes)} objects are being applied")
             await self.say()
             await self.engine.apply(stage.value, changes, self.live, self.picture.discovery)
             self.events.append((Reason.STAGE_APPLIED, f"Stage {stage.value}: {len(changes)} objects applied."))
-        return await self._gate(stage, manifests)
+        if stage is Stage.AGENTS:
+            return await self._agents(manifests)
+        return StageReport(await self._gate(stage, manifests))
+
+    async def _agents(self, manifests: Sequence[Manifest]) -> StageReport:
+        """Bring the nodes to what they should have, those that leave first."""
+        picture = self.picture
+        leaving = picture.nodes.leaving(picture.spec)
+        left = await sync_leaving(self.client, picture.nodes, picture.spec, picture.wanted_node, self.owner)
+        await self.rolling.fleet.release(leaving.values())
+        rollout = await self.rolling.step(target_of(manifests, picture.wanted_node, back=picture.back))
+        if rollout.reason is Reason.PAUSED:
+            self.report.hold = Hold(Reason.PAUSED, f"The rollout is {rollout.waiting_for}")
+        if rollout.waiting_for:
+            return rollout
+        waiting_for = self._unhealthy(manifests) or left
+        if not waiting_for:
+            await self.rolling.good()
+        return StageReport(waiting_for)
 
     async def _gate(self, stage: Stage, manifests: Sequence[Manifest]) -> str:
         """What the gate of an applied stage waits for, in words."""
@@ -107,17 +151,6 @@ class StageRun:
         if stage is Stage.OPERATOR:
             return await self._missing_crd()
         return self.picture.calico_health.message if stage is Stage.CALICO else ""
-
-    async def _nodes(self, changes: Sequence[Change]) -> str:
-        """Tell the nodes what they should have; what the agents' DaemonSets have to wait for."""
-        picture = self.picture
-        wanted = picture.wanted_node
-        waiting_for = await sync_leaving(self.client, picture.nodes, picture.spec, wanted, self.owner)
-        if waiting_for and changes:
-            return waiting_for
-        await sync_scope(self.client, picture.nodes, picture.spec, wanted, self.owner)
-        await open_nodes(self.client, picture.nodes, picture.spec)
-        return ""
 
     async def _not_served(self, crds: Sequence[Manifest]) -> str:
         """The first kind of Calico's CRDs that is not served yet; the stages after this one see the new discovery."""

@@ -11,6 +11,7 @@ from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAIN_NODES
 from cnichain.plan.nodes import NodeRecord, chain_node, in_scope, untaint_patch
 from cnichain.plan.removal import NodesLeft, Wishes, concerned, node_wish, nodes_left
+from cnichain.reconcile.nodelabel import unlabel
 from cnichain.reconcile.nodesync import CONCURRENT_WRITES, NodeView, tell, untaint
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ class Unchainer:
         return [name for name, opened in zip(patches, done, strict=True) if not opened]
 
     async def let_go(self, left: NodesLeft) -> None:
-        """Delete the CNIChainNodes, but for those of skipped nodes. Raises ChainError."""
+        """Take the label off the nodes, whose Cilium pods are gone, and delete the CNIChainNodes, but for those of
+        skipped nodes. Raises ChainError."""
+        await unlabel(self.client, [node for node in self.view.nodes.values() if node.chained])
         limit = asyncio.Semaphore(CONCURRENT_WRITES)
 
         async def one(name: str) -> None:

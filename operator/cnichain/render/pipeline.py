@@ -59,7 +59,7 @@ async def render_cilium(
     chart = await charts.fetch(release)
     text = await template(helm, chart, values, kube_version=facts.kubernetes_version, api_versions=facts.api_versions)
     # A tenth of a second of YAML: too long for the event loop.
-    manifests = await asyncio.to_thread(post_render, text, spec.nodes.selector)
+    manifests = await asyncio.to_thread(post_render, text)
     leaves = wanted_leaves(values)
     check_mounted(leaves, values, manifests)
     return Rendered(
@@ -73,6 +73,6 @@ async def render_cilium(
     )
 
 
-def post_render(text: str, selector: Mapping[str, str]) -> list[Manifest]:
+def post_render(text: str) -> list[Manifest]:
     """The objects of helm's output as they go to the cluster, but for the owner label. Pure."""
-    return [place(without_chart_label(item), selector) for item in parse(text)]
+    return [place(without_chart_label(item)) for item in parse(text)]

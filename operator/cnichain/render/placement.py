@@ -1,31 +1,32 @@
-"""Pods of the chain stay on nodes that the chain is for. Pure.
+"""Pods of the chain run on nodes that the chain is for, once the wave of the node is open. Pure.
 
 The chart's DaemonSets tolerate every taint, so without a node affinity they land on Fargate, Auto Mode and hybrid
 nodes, where a CNI cannot be chained (AWS user guide, "Alternate CNI plugins for Amazon EKS clusters").
+
+Cilium's own also require a label that the operator sets wave by wave, and are restarted by it alone (OnDelete): a new
+version reaches a node only in the wave of that node.
 """
 
 import copy
 from collections.abc import Mapping
 from typing import Any
 
-from cnichain.api.names import STARTUP_TAINT
-from cnichain.render.manifests import Manifest
+from cnichain.api.names import CHAINED_LABEL, STARTUP_TAINT, TEMPLATE_ANNOTATION
+from cnichain.render.manifests import Manifest, canonical_digest
 
 COMPUTE_TYPE_LABEL = "eks.amazonaws.com/compute-type"
 OUT_OF_SCOPE_COMPUTE_TYPES = ("auto", "fargate", "hybrid")
 OS_LABEL = "kubernetes.io/os"
 AGENT_DAEMON_SETS = ("cilium", "cilium-envoy")
-"""DaemonSets that run on the nodes in scope and nowhere else."""
+"""DaemonSets that run on the nodes whose wave is open and nowhere else."""
+TEMPLATE_DIGEST_LENGTH = 16
 
 Expression = dict[str, Any]
 
 
-def place(item: Manifest, selector: Mapping[str, str]) -> Manifest:
+def place(item: Manifest) -> Manifest:
     """A DaemonSet with the node affinity that keeps it where it belongs, and cilium-operator with a toleration of our
-    startup taint; any other manifest as it is.
-
-    selector: spec.nodes.selector, which holds for Cilium's own DaemonSets.
-    """
+    startup taint; any other manifest as it is."""
     if (item.kind, item.name) == ("Deployment", "cilium-operator"):
         return _tolerating(item, STARTUP_TAINT)
     if item.kind != "DaemonSet":
@@ -36,9 +37,28 @@ def place(item: Manifest, selector: Mapping[str, str]) -> Manifest:
     if OS_LABEL not in (pod.get("nodeSelector") or {}):
         wanted.append(_expression(OS_LABEL, "In", "linux"))
     if item.name in AGENT_DAEMON_SETS:
-        wanted += [_expression(key, "In", value) for key, value in sorted(selector.items())]
+        wanted.append(_expression(CHAINED_LABEL, "In", "true"))
     pod["affinity"] = with_node_affinity(pod.get("affinity"), wanted)
+    if item.name in AGENT_DAEMON_SETS:
+        _restarted_by_us(body)
     return Manifest(item.api_version, item.kind, item.namespace, item.name, body)
+
+
+def _restarted_by_us(body: dict[str, Any]) -> None:
+    """A changed pod template waits for the operator, which sees by the digest in it which pods are of an older one."""
+    body["spec"]["updateStrategy"] = {"type": "OnDelete"}
+    metadata = body["spec"]["template"].setdefault("metadata", {})
+    annotations = dict(metadata.get("annotations") or {})
+    annotations.pop(TEMPLATE_ANNOTATION, None)
+    metadata["annotations"] = annotations
+    digest = canonical_digest(body["spec"]["template"]).removeprefix("sha256:")[:TEMPLATE_DIGEST_LENGTH]
+    annotations[TEMPLATE_ANNOTATION] = digest
+
+
+def template_digest(item: Manifest) -> str:
+    """The digest that the pods of a DaemonSet of Cilium's carry, "" when it is none of those."""
+    annotations = item.body["spec"]["template"]["metadata"].get("annotations") or {}
+    return str(annotations.get(TEMPLATE_ANNOTATION, ""))
 
 
 def with_node_affinity(affinity: Mapping[str, Any] | None, wanted: list[Expression]) -> dict[str, Any]:

@@ -24,6 +24,16 @@ class Stage(StrEnum):
     CALICO = "calico"
 
 
+def stage_order(*, backwards: bool) -> list[Stage]:
+    """The stages in order. backwards: to an older Cilium, whose operator must not come before the agents that a newer
+    one has looked after (the order of OpenShift's cluster-network-operator, nodes and control plane swapped)."""
+    order = list(Stage)
+    if backwards:
+        agents, operator = order.index(Stage.AGENTS), order.index(Stage.OPERATOR)
+        order[agents], order[operator] = Stage.OPERATOR, Stage.AGENTS
+    return order
+
+
 CALICO_STAGES = (Stage.CALICO_CRDS, Stage.CALICO_OPERATOR, Stage.CALICO)
 """Stages that are empty unless `spec.calico.enabled`."""
 

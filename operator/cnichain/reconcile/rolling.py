@@ -1,0 +1,171 @@
+"""The rollout's part of a pass: decide what is next (pure), keep that in status, then do it.
+
+What is decided stands in status before it is done, so that a pass may be cut off anywhere. A failure is recorded in the
+history first; what is done about it is the next pass's.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from cnichain.api.chainnode import NodeSpec
+from cnichain.api.chainstatus import CNIChainStatus
+from cnichain.api.reasons import Reason
+from cnichain.api.rolloutstatus import RejectedStatus, RolloutState, RolloutStatus
+from cnichain.api.times import utc_now
+from cnichain.apply.history import HistoryStore
+from cnichain.plan.history import History
+from cnichain.plan.model import in_words
+from cnichain.reconcile.care import Event
+from cnichain.reconcile.report import Report, StageReport
+from cnichain.reconcile.rollout import Fleet
+from cnichain.rollout.course import Action, Course, accept, action_for, reject
+from cnichain.rollout.decide import Decision, Failure, Target, decide
+from cnichain.rollout.situations import situations
+
+Alarms = Callable[[Fleet, Target], Awaitable[dict[str, str]]]
+"""What the gates say, by node."""
+
+
+class Account(Protocol):
+    """What a pass says of itself: the part of a Pass that is needed here."""
+
+    status: CNIChainStatus
+    report: Report
+    events: list[Event]
+
+    def update(self, **fields: object) -> None:
+        """Set fields of the status."""
+
+    async def say(self) -> None:
+        """Write the status."""
+
+
+@dataclass
+class Rolling:
+    """The rollout of one pass. own_nodes: no node had Cilium before this CNIChain."""
+
+    this: Account
+    fleet: Fleet
+    course: Course
+    history: History
+    store: HistoryStore
+    cilium: str
+    own_nodes: bool
+    target: Target = field(default_factory=lambda: Target("", {}))
+
+    async def step(self, target: Target, alarms: Alarms | None = None) -> StageReport:
+        """One step towards the target; what the stage waits for, nothing when every reachable node has it."""
+        self.target = target
+        if self.course.action is Action.UNCHAINED:
+            return await self._withdraw()
+        await self.fleet.align()
+        now = datetime.now(UTC)
+        before = self._memory()
+        nodes = situations(self.fleet.scope, self.fleet.view.reports, self.fleet.pods, self.fleet.wanted)
+        raised = await alarms(self.fleet, target) if alarms and _is_under_way(before, target) else {}
+        decision = decide(nodes, target, self.course.spec.rollout, before, now, raised)
+        self._tell(before, decision)
+        self.this.update(rollout=decision.memory)
+        self.this.report.rollout_again = decision.again
+        if decision.failure is not None:
+            await self.fail(decision.failure)
+        if decision.start:
+            await self.this.say()
+            await self.fleet.start(decision.start, target.templates)
+        return StageReport(decision.waiting_for, decision.reason)
+
+    @property
+    def away(self) -> int:
+        """How many nodes of the chain are not Ready."""
+        return sum(node.chained and not node.ready for node in self.fleet.scope.values())
+
+    async def keep(self, wanted: NodeSpec) -> None:
+        """While a plan is held: nodes keep what they have; only those that join a finished rollout are opened.
+
+        wanted: what nodes of the chain have.
+        """
+        fleet = replace(self.fleet, wanted=wanted)
+        await fleet.claim()
+        await fleet.align_each()
+        memory = self.this.status.rollout
+        if memory is not None and memory.state is RolloutState.DONE:
+            await fleet.start([name for name, node in fleet.scope.items() if not node.chained], {})
+
+    async def good(self) -> None:
+        """Every node has the change, verified: from now on it is what a later failure goes back to."""
+        memory = self.this.status.rollout
+        if self.course.action is not None or memory is None or memory.state is not RolloutState.DONE:
+            return
+        known = accept(self.history, self.course.spec, self.course.content, utc_now())
+        if known is not self.history:
+            await self.store.record(known)
+            self.history = known
+
+    async def fail(self, failure: Failure) -> None:
+        """Record that the change has failed, and what is to be done about it."""
+        report = self.this.report
+        if self.course.action is Action.ROLLED_BACK:
+            report.rollback_failed = failure.message
+            self.this.events.append((Reason.ROLLBACK_FAILED, f"{failure.message}."))
+            return
+        good = self.history.good
+        action = action_for(self.course.spec, self.course.content, good, own_nodes=self.own_nodes)
+        rejected = RejectedStatus(
+            content=self.course.content,
+            cilium=self.cilium,
+            reason=failure.reason.value,
+            message=failure.message[:1024],
+            time=utc_now(),
+            action=action.value,
+            back_to=good.cilium if good and action is Action.ROLLED_BACK else "",
+        )
+        self.history = reject(self.history, rejected)
+        await self.store.record(self.history)
+        self.this.update(rejected=rejected)
+        report.soon = True
+        self.this.events.append((failure.reason, f"Cilium {self.cilium}: {failure.message}."))
+        self.this.events.append((Reason.ROLLING_BACK, _what_now(rejected)))
+
+    async def _withdraw(self) -> StageReport:
+        opened = await self.fleet.withdraw()
+        if opened:
+            return StageReport(f"nodes go back to the primary alone: {in_words(opened)}", Reason.ROLLING_BACK)
+        return StageReport("no node has the chain", Reason.ROLLED_BACK)
+
+    def _memory(self) -> RolloutStatus | None:
+        memory = self.this.status.rollout
+        if self.course.action is Action.HELD:
+            # What was decided stands in the history too: a status that was lost must not begin it all anew.
+            known = memory if memory is not None and memory.target == self.target.digest else None
+            fresh = RolloutStatus(target=self.target.digest, started=utc_now())
+            return (known or fresh).model_copy(update={"state": RolloutState.FAILED})
+        if memory is not None and memory.state is RolloutState.FAILED and self.course.rejected is None:
+            return None  # a person asks for another try
+        return memory
+
+    def _tell(self, before: RolloutStatus | None, decision: Decision) -> None:
+        """Events for what a person wants to hear of: a wave that opens, the soak, the end."""
+        after = decision.memory
+        if decision.start and after.state is not RolloutState.DONE:
+            kind = Reason.CANARY if decision.reason is Reason.CANARY else Reason.WAVE
+            self.this.events.append((kind, f"{decision.waiting_for}; {after.done} of {after.total} nodes are done."))
+        was = before.state if before is not None and before.target == after.target else None
+        if after.state is RolloutState.SOAKING and was is not RolloutState.SOAKING:
+            self.this.events.append((Reason.SOAKING, f"{decision.waiting_for}."))
+        if after.state is RolloutState.DONE and was not in {RolloutState.DONE, None}:
+            self.this.events.append((Reason.ROLLOUT_FINISHED, f"{after.done} of {after.total} nodes have the change."))
+
+
+def _is_under_way(memory: RolloutStatus | None, target: Target) -> bool:
+    over = {RolloutState.DONE, RolloutState.FAILED}
+    return memory is not None and memory.target == target.digest and memory.state not in over and not target.back
+
+
+def _what_now(rejected: RejectedStatus) -> str:
+    if rejected.action == Action.ROLLED_BACK.value:
+        return f"Going back to Cilium {rejected.back_to}, the last good revision."
+    if rejected.action == Action.UNCHAINED.value:
+        return "The nodes go back to the primary alone; no revision has been good yet."
+    return "It stays where it is; no other node gets the change."

@@ -1,0 +1,91 @@
+"""A DaemonSet that pulls the images of Cilium's agents ahead of their restart. Pure.
+
+While an agent is down its node starts no pods (with `onCiliumDown: Closed`), so nothing of that time may be spent on a
+registry. Model: the pre-puller of OpenShift's cluster-network-operator (pkg/network/ovn_kubernetes.go).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cnichain.api.names import CILIUM_NAMESPACE
+from cnichain.api.objects import ObjectKey
+from cnichain.render.manifests import Manifest
+from cnichain.render.placement import AGENT_DAEMON_SETS
+
+NAME = "cnichain-prepull"
+KEY = ObjectKey("apps/v1", "DaemonSet", CILIUM_NAMESPACE, NAME)
+TAKEN_OVER = ("nodeSelector", "tolerations", "imagePullSecrets")
+"""Of the agents' pod spec: where they run, and how their images are pulled. Not all of their affinity: it keeps every
+other pod of Cilium's off the node."""
+NOTHING_ALLOWED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "runAsUser": 65534,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+RESOURCES = {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "32Mi"}}
+
+
+def images_of(daemon_sets: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The images of all containers of Cilium's DaemonSets, sorted."""
+    found = set()
+    for item in daemon_sets:
+        pod = item["spec"]["template"]["spec"]
+        found |= {one["image"] for one in [*(pod.get("initContainers") or []), *pod["containers"]]}
+    return sorted(found)
+
+
+def agents(items: Iterable[Manifest]) -> list[Manifest]:
+    """Cilium's own DaemonSets among manifests."""
+    return [item for item in items if item.kind == "DaemonSet" and item.name in AGENT_DAEMON_SETS]
+
+
+def prepull(items: Iterable[Manifest]) -> Manifest | None:
+    """The DaemonSet for the images of these manifests' agents; None when there are none.
+
+    One init container for each image ends at once; the last image idles, so that the pod is Ready when all are pulled.
+    It uses the host's network: it is there to be independent of the chain that is about to restart.
+    """
+    mine = agents(items)
+    images = images_of([item.body for item in mine])
+    if not images:
+        return None
+    pod = mine[0].body["spec"]["template"]["spec"]
+    labels = {"app.kubernetes.io/name": NAME}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": NAME, "namespace": CILIUM_NAMESPACE, "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    **{key: pod[key] for key in TAKEN_OVER if key in pod},
+                    "affinity": {"nodeAffinity": (pod.get("affinity") or {}).get("nodeAffinity") or {}},
+                    "hostNetwork": True,
+                    "automountServiceAccountToken": False,
+                    "terminationGracePeriodSeconds": 1,
+                    "initContainers": [
+                        _container(f"pull-{number}", image, "true") for number, image in enumerate(images[1:], start=1)
+                    ],
+                    "containers": [_container("pull-0", images[0], "sleep", "infinity")],
+                },
+            },
+        },
+    }
+    return Manifest("apps/v1", "DaemonSet", CILIUM_NAMESPACE, NAME, body)
+
+
+def _container(name: str, image: str, *command: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(command),
+        "resources": RESOURCES,
+        "securityContext": NOTHING_ALLOWED,
+    }

@@ -1,0 +1,109 @@
+"""Which spec is in force: the user's, or the last good one after a change that failed. Pure.
+
+Only what reaches the nodes goes back. How a change is rolled out, which nodes are in scope, and what deleting does stay
+as the user's spec says them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from cnichain.api.chain import Approval, CNIChainSpec, parse_spec
+from cnichain.api.errors import ChainError
+from cnichain.api.names import RETRY_ANNOTATION
+from cnichain.api.rolloutstatus import RejectedStatus
+from cnichain.plan.history import Good, History
+from cnichain.render.manifests import canonical_digest
+
+HOW = frozenset({"rollout", "nodes", "suspend", "adopt", "deletion_policy", "unmanaged_pods"})
+"""Fields of spec that say how, not what: they are never rolled back."""
+DIGEST_LENGTH = 16
+
+
+class Action(StrEnum):
+    """What was done about a change that failed."""
+
+    ROLLED_BACK = "RolledBack"
+    UNCHAINED = "Unchained"
+    HELD = "Held"
+
+
+@dataclass(frozen=True)
+class Course:
+    """spec: what is in force. content: digest of what the user asks for. rejected: the failure of this very content.
+
+    action: what is done about that; None when nothing has failed.
+    """
+
+    spec: CNIChainSpec
+    content: str
+    rejected: RejectedStatus | None = None
+    action: Action | None = None
+
+
+def content_of(spec: CNIChainSpec) -> dict[str, Any]:
+    """What of a spec reaches the nodes."""
+    return spec.model_dump(mode="json", by_alias=True, exclude=set(HOW))
+
+
+def content_digest(spec: CNIChainSpec, annotations: Mapping[str, str]) -> str:
+    """Digest of it, with the word of the annotation that asks for another try."""
+    retry = annotations.get(RETRY_ANNOTATION, "")
+    return canonical_digest([content_of(spec), retry]).removeprefix("sha256:")[:DIGEST_LENGTH]
+
+
+def course(spec: CNIChainSpec, annotations: Mapping[str, str], history: History) -> Course:
+    """Which spec is in force."""
+    content = content_digest(spec, annotations)
+    rejected = history.rejected
+    if rejected is None or rejected.content != content:
+        return Course(spec, content)
+    action = Action(rejected.action)
+    if action is not Action.ROLLED_BACK:
+        return Course(spec, content, rejected, action)
+    earlier = restored(history.good, spec)
+    return Course(earlier, content, rejected, action) if earlier else Course(spec, content, rejected, Action.HELD)
+
+
+def restored(good: Good | None, spec: CNIChainSpec) -> CNIChainSpec | None:
+    """The spec of a good revision, with the user's HOW fields; None when there is none that this release can read.
+
+    Nobody needs to approve the way back: it was in force before.
+    """
+    if good is None:
+        return None
+    try:
+        earlier = parse_spec(good.spec)
+    except ChainError:
+        return None
+    how = {name: getattr(spec, name) for name in HOW}
+    how["rollout"] = spec.rollout.model_copy(update={"approval": Approval.AUTOMATIC})
+    return earlier.model_copy(update=how)
+
+
+def action_for(spec: CNIChainSpec, content: str, good: Good | None, *, own_nodes: bool) -> Action:
+    """What to do about a change that has failed.
+
+    own_nodes: no node had Cilium before this CNIChain, so that taking the chain off is the way back when no revision
+    was good yet.
+    """
+    if not spec.rollout.auto_rollback:
+        return Action.HELD
+    if good is None:
+        return Action.UNCHAINED if own_nodes else Action.HELD
+    if good.content == content or restored(good, spec) is None:
+        return Action.HELD
+    return Action.ROLLED_BACK
+
+
+def reject(history: History, rejected: RejectedStatus) -> History:
+    """The history with a failure in it."""
+    return replace(history, rejected=rejected)
+
+
+def accept(history: History, spec: CNIChainSpec, content: str, time: str) -> History:
+    """The history with a good revision in it; the same when it is in it already."""
+    if history.good is not None and history.good.content == content and history.rejected is None:
+        return history
+    return replace(history, good=Good(content, spec.cilium.version, content_of(spec), time), rejected=None)

@@ -1,0 +1,44 @@
+"""In which order nodes get a change: spread over zones, and over node pools within them. Pure."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+from cnichain.rollout.nodes import NodeSituation
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+POOL_LABELS = (
+    "karpenter.sh/nodepool",
+    "eks.amazonaws.com/nodegroup",
+    "alpha.eksctl.io/nodegroup-name",
+    "kops.k8s.io/instancegroup",
+)
+"""Labels that say which pool a node is of; the first that a node has counts."""
+
+
+def pool_of(labels: Mapping[str, str]) -> str:
+    """The node pool that a node is of, "" when it is of none that is known."""
+    return next((labels[key] for key in POOL_LABELS if key in labels), "")
+
+
+def spread(nodes: Iterable[NodeSituation]) -> list[NodeSituation]:
+    """The nodes in an order that takes from each zone in turn, and within a zone from each pool in turn.
+
+    The first n of them, for any n, are of as many zones as can be, so that no zone loses more than its share. The same
+    nodes come in the same order.
+    """
+    zones: dict[str, dict[str, list[NodeSituation]]] = {}
+    for node in sorted(nodes, key=lambda node: node.name):
+        zones.setdefault(node.zone, {}).setdefault(node.pool, []).append(node)
+    return _in_turn([_in_turn([pools[pool] for pool in sorted(pools)]) for _, pools in sorted(zones.items())])
+
+
+def budget(max_unavailable: str, nodes: int) -> int:
+    """How many of `nodes` may be unavailable at once: `10%` of them, rounded down, or a count; at least one."""
+    if max_unavailable.endswith("%"):
+        return max(1, nodes * int(max_unavailable[:-1]) // 100)
+    return max(1, int(max_unavailable))
+
+
+def _in_turn(lists: Sequence[Sequence[NodeSituation]]) -> list[NodeSituation]:
+    rounds = itertools.zip_longest(*lists)
+    return [node for one in rounds for node in one if node is not None]
