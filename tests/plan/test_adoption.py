@@ -7,6 +7,7 @@ import pytest
 from cnichain.api.errors import ChainError
 from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import REASONS, Reason
+from cnichain.catalogue.load import load_catalogue
 from cnichain.plan.adoption import (
     AGENT_CONFIG,
     AGENTS,
@@ -59,12 +60,12 @@ WANTED = [
 
 def refusal(found: Survey, wanted: str = "1.18.12") -> ChainError:
     with pytest.raises(ChainError) as caught:
-        check(found, WANTED, wanted)
+        check(found, WANTED, wanted, load_catalogue())
     return caught.value
 
 
 def test_a_chained_cilium_within_a_minor_may_be_taken_over() -> None:
-    check(survey(), WANTED, "1.18.12")
+    check(survey(), WANTED, "1.17.18", load_catalogue())
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,16 @@ def test_an_older_primary_is_accepted_when_the_spec_says_so() -> None:
     [("", "1.20.0"), ("1.17.3", "1.17.18"), ("1.17.18", "1.18.12"), ("1.18.12", "1.17.18"), ("1.17.18", "1.17.3")],
 )
 def test_a_step_of_at_most_one_minor_is_taken(old: str, new: str) -> None:
-    check_step(old, new)
+    check_step(old, new, load_catalogue())
+
+
+@pytest.mark.parametrize(("old", "new", "first"), [("1.17.3", "1.18.12", "1.17.18"), ("1.17.18", "1.18.12", "")])
+def test_a_step_to_the_next_minor_starts_from_the_latest_patch(old: str, new: str, first: str) -> None:
+    if not first:
+        check_step(old, new, load_catalogue())
+        return
+    with pytest.raises(ChainError, match=f"LatestPatchFirst.*Go to {first} first"):
+        check_step(old, new, load_catalogue())
 
 
 @pytest.mark.parametrize(
@@ -75,4 +84,4 @@ def test_a_step_of_at_most_one_minor_is_taken(old: str, new: str) -> None:
 )
 def test_a_step_over_a_minor_is_refused_and_the_way_is_named(old: str, new: str, first: str) -> None:
     with pytest.raises(ChainError, match=f"UpgradeSkipsMinor.*Go to {first} first"):
-        check_step(old, new)
+        check_step(old, new, load_catalogue())

@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnichain.render.manifests import manifest
-from cnichain.render.placement import place, with_node_affinity
+from cnichain.render.placement import place, template_digest, with_node_affinity
 
 COMPUTE = {"key": "eks.amazonaws.com/compute-type", "operator": "NotIn", "values": ["auto", "fargate", "hybrid"]}
 LINUX = {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}
-ZONE = {"key": "zone", "operator": "In", "values": ["a"]}
 EXPRESSIONS = st.lists(
     st.fixed_dictionaries(
         {
@@ -56,8 +55,8 @@ def terms(affinity: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def placed(body: dict[str, Any], **selector: str) -> list[dict[str, Any]]:
-    return terms(place(manifest(body), selector).body["spec"]["template"]["spec"]["affinity"])
+def placed(body: dict[str, Any]) -> list[dict[str, Any]]:
+    return terms(place(manifest(body)).body["spec"]["template"]["spec"]["affinity"])
 
 
 @given(AFFINITIES)
@@ -86,21 +85,37 @@ def test_every_alternative_is_narrowed_and_nothing_is_lost(affinity: dict[str, A
 
 
 def test_a_daemon_set_without_affinity_gets_one() -> None:
-    assert placed(daemon_set()) == [{"matchExpressions": [COMPUTE, LINUX]}]
+    assert placed(daemon_set("spire-agent")) == [{"matchExpressions": [COMPUTE, LINUX]}]
 
 
 def test_the_operating_system_is_not_asked_for_twice() -> None:
-    assert placed(daemon_set(nodeSelector={"kubernetes.io/os": "linux"})) == [{"matchExpressions": [COMPUTE]}]
+    assert placed(daemon_set("spire-agent", nodeSelector={"kubernetes.io/os": "linux"})) == [
+        {"matchExpressions": [COMPUTE]}
+    ]
 
 
-def test_the_selector_holds_for_the_agents_alone() -> None:
+def test_ciliums_own_wait_for_the_wave_of_their_node_and_for_the_operator_to_restart_them() -> None:
     node_selector = {"kubernetes.io/os": "linux"}
+    opened = {"key": "cnichain.io/chained", "operator": "In", "values": ["true"]}
     for name in ("cilium", "cilium-envoy"):
-        assert placed(daemon_set(name, nodeSelector=node_selector), zone="a") == [{"matchExpressions": [COMPUTE, ZONE]}]
-    assert placed(daemon_set("spire-agent", nodeSelector=node_selector), zone="a") == [{"matchExpressions": [COMPUTE]}]
+        body = daemon_set(name, nodeSelector=node_selector)
+        assert placed(body) == [{"matchExpressions": [COMPUTE, opened]}]
+        assert place(manifest(body)).body["spec"]["updateStrategy"] == {"type": "OnDelete"}
+    other = daemon_set("spire-agent", nodeSelector=node_selector)
+    assert placed(other) == [{"matchExpressions": [COMPUTE]}]
+    assert "updateStrategy" not in place(manifest(other)).body["spec"]
+
+
+def test_a_pod_says_which_template_it_was_made_from() -> None:
+    once, again = place(manifest(daemon_set())), place(place(manifest(daemon_set())))
+    other = place(manifest(daemon_set(hostNetwork=True)))
+    assert template_digest(once)
+    assert template_digest(once) == template_digest(again), "the digest is not of itself"
+    assert template_digest(once) != template_digest(other)
+    assert template_digest(place(manifest(daemon_set("spire-agent")))) == ""
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
 def test_other_kinds_are_left_alone(kind: str) -> None:
     body = daemon_set(kind=kind)
-    assert place(manifest(body), {"zone": "a"}).body == body
+    assert place(manifest(body)).body == body

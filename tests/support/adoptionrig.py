@@ -47,7 +47,7 @@ class Rig:
                 live = await engine.observe([item.key for item in manifests], discovery)
                 survey = await adopter.survey(manifests, live, discovery)
                 if survey is not None:
-                    check(survey, manifests, version)
+                    check(survey, manifests, version, load_catalogue())
                 return survey
 
         return asyncio.run(look())
@@ -96,7 +96,7 @@ async def reconcile(client: KubeClient, manifests: list[Manifest], version: str)
     live = await engine.observe([item.key for item in manifests], discovery)
     survey = await adopter.survey(manifests, live, discovery)
     if survey is not None:
-        check(survey, manifests, version)
+        check(survey, manifests, version, load_catalogue())
         await adopter.take_over(survey, live, discovery)
     await adopter.clean_labelled(manifests, live, discovery)
     stages = by_stage(manifests)

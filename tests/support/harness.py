@@ -50,7 +50,7 @@ class Harness:
         return bool(self.kubectl("get", *arguments, "--ignore-not-found", "--output=name").strip())
 
     def apply_chain(self, spec: Object, name: str = "default") -> None:
-        """Apply a CNIChain as a user would; all nodes in one wave without a soak, if the spec does not say otherwise."""
+        """Apply a CNIChain as a user would; if the spec does not say otherwise, with all nodes in one wave."""
         spec = {**spec, "rollout": {**AT_ONCE, **spec.get("rollout", {})}}
         body = {"apiVersion": "cnichain.io/v1alpha1", "kind": "CNIChain", "metadata": {"name": name}, "spec": spec}
         self.kubectl("apply", "--filename=-", stdin=json.dumps(body))

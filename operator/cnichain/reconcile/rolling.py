@@ -21,7 +21,7 @@ from cnichain.reconcile.care import Event
 from cnichain.reconcile.report import Report, StageReport
 from cnichain.reconcile.rollout import Fleet
 from cnichain.rollout.course import Action, Course, accept, action_for, reject
-from cnichain.rollout.decide import Decision, Failure, Target, decide
+from cnichain.rollout.decide import Decision, Failure, Target, decide, stopped
 from cnichain.rollout.situations import situations
 
 Alarms = Callable[[Fleet, Target], Awaitable[dict[str, str]]]
@@ -90,7 +90,14 @@ class Rolling:
         await fleet.claim()
         await fleet.align_each()
         memory = self.this.status.rollout
-        if memory is not None and memory.state is RolloutState.DONE:
+        if memory is None:
+            return
+        if memory.state is not RolloutState.DONE:
+            self.this.update(rollout=stopped(memory))
+            if self.this.report.hold is not None:
+                far = f" {memory.done} of {memory.total} nodes have the change that was under way."
+                self.this.report.hold = self.this.report.hold.about(far)
+        else:
             await fleet.start([name for name, node in fleet.scope.items() if not node.chained], {})
 
     async def good(self) -> None:

@@ -57,7 +57,7 @@ def _restarted_by_us(body: dict[str, Any]) -> None:
 
 def template_digest(item: Manifest) -> str:
     """The digest that the pods of a DaemonSet of Cilium's carry, "" when it is none of those."""
-    annotations = item.body["spec"]["template"]["metadata"].get("annotations") or {}
+    annotations = (item.body["spec"]["template"].get("metadata") or {}).get("annotations") or {}
     return str(annotations.get(TEMPLATE_ANNOTATION, ""))
 
 

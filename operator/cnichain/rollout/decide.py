@@ -88,8 +88,7 @@ def decide(
     view = _sorted(nodes, target)
     state = _remembered(memory, view, now)
     if rollout.paused and state.state is not RolloutState.DONE:
-        # Neither the soak nor the deadline goes on meanwhile: they begin anew.
-        state = state.model_copy(update={"progressed": "", "soaking_since": ""})
+        state = stopped(state)
         return _decision(state, view, f"held by spec.rollout.paused, {_far(view)}", Reason.PAUSED)
     if not state.progressed:
         state = state.model_copy(update={"progressed": rfc3339(now)})
@@ -104,6 +103,11 @@ def decide(
     if not state.soaked:
         return _canary(state, view, rollout, now)
     return _waves(state, view, rollout, now)
+
+
+def stopped(memory: RolloutStatus) -> RolloutStatus:
+    """The memory while a rollout is held: neither the soak nor the deadline goes on meanwhile, they begin anew."""
+    return memory.model_copy(update={"progressed": "", "soaking_since": ""})
 
 
 def _sorted(nodes: Sequence[NodeSituation], target: Target) -> _View:

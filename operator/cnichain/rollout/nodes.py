@@ -82,7 +82,7 @@ class NodeSituation:
     def waits_for(self, templates: Mapping[str, str]) -> str:
         """What is missing for it to be well, in words; "" when nothing is."""
         missing = self._pods_missing(templates)
-        return missing or ("" if self.verified else self.chain)
+        return missing or ("" if self.verified else self.chain or "its chain is not verified")
 
     def _pods_missing(self, templates: Mapping[str, str]) -> str:
         for daemon_set in sorted(templates):

@@ -1,0 +1,148 @@
+"""A change on its way over three nodes, one at a time: canary, soak, waves, pause, failure and the way back."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from cnichain.dev.nodefolder import NodeFolder
+from harness import Harness
+
+pytestmark = pytest.mark.controlplane
+
+LABEL = "cnichain.io/chained"
+SYSTEM = ("--namespace=kube-system",)
+ROLLOUT: dict[str, Any] = {"canary": {"nodes": 1, "soak": "2s"}, "maxUnavailable": "1"}
+OLD: dict[str, Any] = {"cilium": {"version": "1.17.3"}, "rollout": ROLLOUT}
+NEW: dict[str, Any] = {"cilium": {"version": "1.17.18"}, "rollout": ROLLOUT}
+CRASHING: dict[str, Any] = {
+    "cilium": {"version": "1.17.18", "values": {"podAnnotations": {"dev.cnichain.io/stuck": "CrashLoopBackOff"}}},
+    "rollout": ROLLOUT,
+}
+"""kwok plays an agent that crashes for every pod with this annotation."""
+
+
+@pytest.fixture(scope="module")
+def running(world: Harness) -> Iterator[list[NodeFolder]]:
+    """Operator and agents for all tests of this module."""
+    with ExitStack() as stack:
+        folders = stack.enter_context(world.agents())
+        stack.enter_context(world.operator())
+        yield folders
+
+
+def chained(world: Harness) -> list[str]:
+    """Names of the nodes whose wave is open."""
+    items = world.get("nodes", f"--selector={LABEL}=true")["items"]
+    return sorted(item["metadata"]["name"] for item in items)
+
+
+def agents(world: Harness) -> dict[str, tuple[str, str]]:
+    """uid and image of the cilium pod of each node."""
+    items = world.get("pods", "--selector=k8s-app=cilium", *SYSTEM)["items"]
+    return {
+        item["spec"]["nodeName"]: (item["metadata"]["uid"], item["spec"]["containers"][0]["image"]) for item in items
+    }
+
+
+def files(folders: list[NodeFolder]) -> dict[str, dict[str, bytes]]:
+    """Every file of every node's /etc/cni/net.d."""
+    return {
+        folder.root.name: {path.name: path.read_bytes() for path in sorted(folder.conf_dir.iterdir()) if path.is_file()}
+        for folder in folders
+    }
+
+
+def rollout(world: Harness) -> dict[str, Any]:
+    """status.rollout."""
+    found: dict[str, Any] = (world.get("cnichain", "default").get("status") or {}).get("rollout") or {}
+    return found
+
+
+def test_a_new_chain_lands_on_the_canary_alone_while_it_is_held(world: Harness, running: list[NodeFolder]) -> None:
+    before = files(running)
+    world.apply_chain({**OLD, "rollout": {**ROLLOUT, "canary": {"nodes": 1, "soak": "1h"}}})
+    world.wait_reason("Ready", "Soaking")
+    assert len(chained(world)) == 1, "the canary alone is open while it soaks"
+    (canary,) = chained(world)
+    assert set(agents(world)) == {canary}, "Cilium runs on no node whose wave is not open"
+    after = files(running)
+    assert "05-cilium.conflist" in after[canary]
+    untouched = [name for name in before if name != canary]
+    assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
+    assert rollout(world)["state"] == "Soaking"
+
+
+def test_paused_it_stays_where_it_is_and_says_so(world: Harness, running: list[NodeFolder]) -> None:
+    world.apply_chain({**OLD, "rollout": {**ROLLOUT, "paused": True}})
+    ready = world.wait_reason("Ready", "Paused")
+    assert "1 of 3 nodes have the change" in ready["message"]
+    assert len(chained(world)) == 1
+
+
+def test_the_rest_follows_and_it_is_ready(world: Harness, running: list[NodeFolder]) -> None:
+    world.apply_chain(OLD)
+    world.wait_ready()
+    assert len(chained(world)) == 3
+    assert rollout(world)["state"] == "Done"
+    assert rollout(world)["wave"] == 3, "one node after the other"
+    assert {"Canary", "Soaking", "Wave", "RolloutFinished"} <= world.reasons_of_events()
+
+
+def test_a_version_that_crashes_on_the_canary_goes_back_by_itself(world: Harness, running: list[NodeFolder]) -> None:
+    pods, before = agents(world), files(running)
+    world.apply_chain(CRASHING)
+    stalled = world.wait_reason("Stalled", "RolledBack")
+    assert "AgentCrashed" in stalled["message"], stalled["message"]
+    after = agents(world)
+    restarted = [name for name in pods if after[name][0] != pods[name][0]]
+    assert len(restarted) == 1, f"nodes that the version never reached must not restart: {restarted}"
+    assert restarted[0] in stalled["message"], "it names the node"
+    assert {name: image for name, (_, image) in after.items()} == {name: image for name, (_, image) in pods.items()}
+    assert files(running) == before
+    found = world.conditions()
+    assert found["RolledBack"]["status"] == "True"
+    assert found["Ready"]["status"] == "False"
+    assert found["CiliumReady"]["status"] == "True", "the last good revision works"
+    assert world.get("cnichain", "default")["status"]["rejected"]["backTo"] == "1.17.3"
+
+
+def test_it_is_not_tried_again_until_somebody_says_so(world: Harness, running: list[NodeFolder]) -> None:
+    pods = agents(world)
+    world.kubectl("annotate", "cnichain", "default", "test/mark=look")
+    world.wait_reason("Stalled", "RolledBack")
+    assert agents(world) == pods
+    world.kubectl("annotate", "cnichain", "default", "cnichain.io/retry=once")
+    world.wait("the canary restarts once more", lambda: agents(world) != pods)
+    world.wait_reason("Stalled", "RolledBack")
+    assert rollout(world)["state"] == "Done"
+
+
+def test_a_spec_that_works_goes_on(world: Harness, running: list[NodeFolder]) -> None:
+    world.apply_chain(NEW)
+    world.wait_ready()
+    assert all("1.17.18" in image for _, image in agents(world).values())
+    assert world.conditions()["RolledBack"]["status"] == "False"
+    assert "rejected" not in world.get("cnichain", "default")["status"]
+    assert not world.exists("daemonset", "cnichain-prepull", *SYSTEM), "what pulled the images goes at the end"
+
+
+def test_a_step_to_the_next_minor_and_back(world: Harness, running: list[NodeFolder]) -> None:
+    world.apply_chain({**NEW, "cilium": {"version": "1.18.12"}})
+    world.wait_ready()
+    assert all("1.18.12" in image for _, image in agents(world).values())
+    world.apply_chain(NEW)
+    world.wait_ready()
+    assert all("1.17.18" in image for _, image in agents(world).values())
+
+
+def test_a_first_installation_that_crashes_leaves_the_primary_alone(world: Harness, running: list[NodeFolder]) -> None:
+    world.kubectl("patch", "cnichain", "default", "--type=merge", '--patch={"spec":{"deletionPolicy":"Uninstall"}}')
+    world.kubectl("delete", "cnichain", "default", "--timeout=60s")
+    assert chained(world) == [], "the label goes with the chain"
+    world.apply_chain(CRASHING)
+    stalled = world.wait_reason("Stalled", "RolledBack")
+    assert "primary alone" in stalled["message"]
+    assert chained(world) == []
+    assert agents(world) == {}
