@@ -60,6 +60,12 @@ def rollout(world: Harness) -> dict[str, Any]:
     return found
 
 
+def rejected(world: Harness) -> dict[str, Any]:
+    """status.rejected."""
+    found: dict[str, Any] = (world.get("cnichain", "default").get("status") or {}).get("rejected") or {}
+    return found
+
+
 def test_a_new_chain_lands_on_the_canary_alone_while_it_is_held(world: Harness, running: list[NodeFolder]) -> None:
     before = files(running)
     world.apply_chain({**OLD, "rollout": {**ROLLOUT, "canary": {"nodes": 1, "soak": "1h"}}})
@@ -109,12 +115,16 @@ def test_a_version_that_crashes_on_the_canary_goes_back_by_itself(world: Harness
 
 
 def test_it_is_not_tried_again_until_somebody_says_so(world: Harness, running: list[NodeFolder]) -> None:
-    pods = agents(world)
+    pods, failed = agents(world), rejected(world)
     world.kubectl("annotate", "cnichain", "default", "test/mark=look")
-    world.wait_reason("Stalled", "RolledBack")
+    start = world.audit_length()
+    world.wait("another pass", lambda: world.audited(start), 30)
     assert agents(world) == pods
     world.kubectl("annotate", "cnichain", "default", "cnichain.io/retry=once")
-    world.wait("the canary restarts once more", lambda: agents(world) != pods)
+    world.wait(
+        "it is tried, and fails, once more",
+        lambda: rejected(world).get("content", failed["content"]) != failed["content"],
+    )
     world.wait_reason("Stalled", "RolledBack")
     assert rollout(world)["state"] == "Done"
 

@@ -310,6 +310,13 @@ CASES = [
         "kube-system/other",
         gathered={"daemon_sets": (daemon_set("other", "quay.io/cilium/cilium:v1.17.3@sha256:00"),)},
     ),
+    Case(
+        "second-cilium",
+        "ok",
+        "PreflightPassed",
+        "none",
+        gathered={"daemon_sets": (daemon_set("cnichain-prepull", "quay.io/cilium/cilium:v1.17.3", owned=True),)},
+    ),
     Case("cilium-owner", "ok", "PreflightPassed", "not installed"),
     Case("cilium-owner", "ok", "PreflightPassed", "", gathered={"daemon_sets": (daemon_set("cilium", owned=True),)}),
     Case(

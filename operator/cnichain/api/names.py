@@ -51,6 +51,9 @@ CHAINED_LABEL: Final = "cnichain.io/chained"
 TEMPLATE_ANNOTATION: Final = "cnichain.io/template"
 """On the pods of Cilium's DaemonSets: digest of the pod template that they were made from."""
 
+PREPULL_DAEMON_SET: Final = "cnichain-prepull"
+"""The DaemonSet that pulls the agents' new images before their wave."""
+
 RETRY_ANNOTATION: Final = "cnichain.io/retry"
 """On a CNIChain: any word. A word that was not there before has a change tried again that was rolled back or held."""
 

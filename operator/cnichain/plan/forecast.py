@@ -35,7 +35,7 @@ def roll_of(key: ObjectKey, live: Mapping[str, Any], planned: Mapping[str, Any])
     prefix = f"{POD_TEMPLATE}."
     paths = [item.path.removeprefix(prefix) for item in differences(live, planned) if item.path.startswith(prefix)]
     strategy = planned["spec"].get("updateStrategy") or {}
-    note = "each when its pod is deleted (OnDelete)" if strategy.get("type") == "OnDelete" else ""
+    note = "wave by wave (spec.rollout)" if strategy.get("type") == "OnDelete" else ""
     return Roll(key, pods_of(live), tuple(paths[:MOST_FIELDS]), note)
 
 

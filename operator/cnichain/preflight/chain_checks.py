@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cnichain.api.names import CILIUM_NAMESPACE
+from cnichain.api.names import CILIUM_NAMESPACE, PREPULL_DAEMON_SET
 from cnichain.api.reasons import Reason
 from cnichain.preflight.finding import Category, Check, Finding, ok, refused, warning
 from cnichain.preflight.gathered import DaemonSetSeen, Named, known
@@ -107,6 +107,8 @@ def _ciliums(subject: Subject) -> list[DaemonSetSeen]:
 
 def _is_cilium(item: DaemonSetSeen) -> bool:
     """cilium-agent's own DaemonSet, by its name or its image (quay.io/cilium/cilium:v1.17.3@sha256:...)."""
+    if item.name == PREPULL_DAEMON_SET and item.owned:
+        return False  # it pulls the image of the agents, and runs nothing of it
     images = (image.partition("@")[0].rsplit(":", 1)[0] for image in item.images)
     return item.name == CILIUM or any(image.endswith("/cilium/cilium") for image in images)
 

@@ -257,7 +257,7 @@ class Reconciler:
         now = datetime.now(UTC)
         this.update(waiting=noted(this.status.waiting, waiting_for, now))
         this.report.overdue = is_overdue(this.status.waiting, parse_duration(spec.rollout.progress_deadline), now)
-        if this.report.overdue and this.report.current in BEFORE_NODES and rolling.history.good is not None:
+        if this.report.overdue and this.report.current in BEFORE_NODES and rolling.may_go_back:
             await rolling.fail(Failure(Reason.ROLLOUT_OVERDUE, f"stage {this.report.current}: {waiting_for}"))
 
     async def _finish(self, this: Pass, before: list[Condition]) -> Outcome:

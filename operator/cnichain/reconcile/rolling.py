@@ -20,7 +20,7 @@ from cnichain.plan.model import in_words
 from cnichain.reconcile.care import Event
 from cnichain.reconcile.report import Report, StageReport
 from cnichain.reconcile.rollout import Fleet
-from cnichain.rollout.course import Action, Course, accept, action_for, reject
+from cnichain.rollout.course import Action, Course, accept, action_for, may_go_back, reject
 from cnichain.rollout.decide import Decision, Failure, Target, decide, stopped
 from cnichain.rollout.situations import situations
 
@@ -109,6 +109,11 @@ class Rolling:
         if known is not self.history:
             await self.store.record(known)
             self.history = known
+
+    @property
+    def may_go_back(self) -> bool:
+        """Whether a failure before any node has the change has somewhere to go back to."""
+        return self.course.action is None and may_go_back(self.course.spec, self.course.content, self.history.good)
 
     async def fail(self, failure: Failure) -> None:
         """Record that the change has failed, and what is to be done about it."""

@@ -1,7 +1,7 @@
 """What a rollout does to nodes: open waves, restart agents, take the chain off again. Each step may be repeated."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cnichain.api.chainnode import Desired, NodeSpec, node_spec_from_wire, to_wire
@@ -39,14 +39,17 @@ class Fleet:
         That is so for a Cilium that was installed before this CNIChain, and where somebody took the label off.
         """
         running = {pod.node for pod in self.pods}
-        missing = [
-            node
-            for name, node in self.scope.items()
-            if not node.chained and (name in running or has_chain(self.view.reports.get(name), node))
-        ]
+        missing = [node for node in self.scope.values() if not node.chained and self._has_chain(node, running)]
         await label(self.client, missing)
         if missing:
             logger.info("%d nodes have the chain already: %s", len(missing), in_words([node.name for node in missing]))
+
+    def _has_chain(self, node: NodeRecord, running: Collection[str]) -> bool:
+        """What a CNIChainNode of this very node says counts more than a pod, which may be on its way out."""
+        record = self.view.reports.get(node.name)
+        if record is None or record.node_uid != node.uid:
+            return node.name in running
+        return has_chain(record, node)
 
     async def align(self) -> None:
         """Nodes whose CNIChainNode differs in nothing but `frozen` need no wave."""

@@ -7,13 +7,12 @@ registry. Model: the pre-puller of OpenShift's cluster-network-operator (pkg/net
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cnichain.api.names import CILIUM_NAMESPACE
+from cnichain.api.names import CILIUM_NAMESPACE, PREPULL_DAEMON_SET
 from cnichain.api.objects import ObjectKey
 from cnichain.render.manifests import Manifest
 from cnichain.render.placement import AGENT_DAEMON_SETS
 
-NAME = "cnichain-prepull"
-KEY = ObjectKey("apps/v1", "DaemonSet", CILIUM_NAMESPACE, NAME)
+KEY = ObjectKey("apps/v1", "DaemonSet", CILIUM_NAMESPACE, PREPULL_DAEMON_SET)
 TAKEN_OVER = ("nodeSelector", "tolerations", "imagePullSecrets")
 """Of the agents' pod spec: where they run, and how their images are pulled. Not all of their affinity: it keeps every
 other pod of Cilium's off the node."""
@@ -53,11 +52,11 @@ def prepull(items: Iterable[Manifest]) -> Manifest | None:
     if not images:
         return None
     pod = mine[0].body["spec"]["template"]["spec"]
-    labels = {"app.kubernetes.io/name": NAME}
+    labels = {"app.kubernetes.io/name": PREPULL_DAEMON_SET}
     body = {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": {"name": NAME, "namespace": CILIUM_NAMESPACE, "labels": labels},
+        "metadata": {"name": PREPULL_DAEMON_SET, "namespace": CILIUM_NAMESPACE, "labels": labels},
         "spec": {
             "selector": {"matchLabels": labels},
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
@@ -77,7 +76,7 @@ def prepull(items: Iterable[Manifest]) -> Manifest | None:
             },
         },
     }
-    return Manifest("apps/v1", "DaemonSet", CILIUM_NAMESPACE, NAME, body)
+    return Manifest("apps/v1", "DaemonSet", CILIUM_NAMESPACE, PREPULL_DAEMON_SET, body)
 
 
 def _container(name: str, image: str, *command: str) -> dict[str, Any]:

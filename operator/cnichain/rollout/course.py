@@ -60,10 +60,24 @@ def course(spec: CNIChainSpec, annotations: Mapping[str, str], history: History)
     if rejected is None or rejected.content != content:
         return Course(spec, content)
     action = Action(rejected.action)
+    good = history.good
+    if action is Action.HELD and may_go_back(spec, content, good):
+        # A person has switched autoRollback on meanwhile.
+        action = Action.ROLLED_BACK
     if action is not Action.ROLLED_BACK:
         return Course(spec, content, rejected, action)
-    earlier = restored(history.good, spec)
-    return Course(earlier, content, rejected, action) if earlier else Course(spec, content, rejected, Action.HELD)
+    earlier = restored(good, spec)
+    if good is None or earlier is None:
+        return Course(spec, content, rejected.model_copy(update={"action": Action.HELD.value}), Action.HELD)
+    rejected = rejected.model_copy(update={"action": action.value, "back_to": good.cilium})
+    return Course(earlier, content, rejected, action)
+
+
+def may_go_back(spec: CNIChainSpec, content: str, good: Good | None) -> bool:
+    """Whether there is another revision that was good, and spec lets a failure go back to it."""
+    if not spec.rollout.auto_rollback or good is None or good.content == content:
+        return False
+    return restored(good, spec) is not None
 
 
 def restored(good: Good | None, spec: CNIChainSpec) -> CNIChainSpec | None:
@@ -88,13 +102,9 @@ def action_for(spec: CNIChainSpec, content: str, good: Good | None, *, own_nodes
     own_nodes: no node had Cilium before this CNIChain, so that taking the chain off is the way back when no revision
     was good yet.
     """
-    if not spec.rollout.auto_rollback:
-        return Action.HELD
-    if good is None:
-        return Action.UNCHAINED if own_nodes else Action.HELD
-    if good.content == content or restored(good, spec) is None:
-        return Action.HELD
-    return Action.ROLLED_BACK
+    if good is None and own_nodes and spec.rollout.auto_rollback:
+        return Action.UNCHAINED
+    return Action.ROLLED_BACK if may_go_back(spec, content, good) else Action.HELD
 
 
 def reject(history: History, rejected: RejectedStatus) -> History:
