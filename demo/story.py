@@ -20,9 +20,9 @@ FAST_LOOK_SECONDS = 0.0005
 
 
 def adopt(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
-    """Apply examples/eks.yaml and show each step until the chain is Ready."""
-    screen.head("One YAML: kubectl apply -f examples/eks.yaml")
-    control_plane.run_kubectl("apply", f"--filename={ROOT / 'examples/eks.yaml'}")
+    """Apply demo/chain.yaml and show each step until the chain is Ready."""
+    screen.head("One YAML: kubectl apply -f demo/chain.yaml")
+    control_plane.run_kubectl("apply", f"--filename={ROOT / 'demo/chain.yaml'}")
     deadline = time.monotonic() + READY_SECONDS
     last = ""
     while True:
