@@ -80,7 +80,7 @@ def test_a_held_change_goes_back_once_auto_rollback_is_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "known", "own_nodes", "action"),
+    ("wanted", "known", "only_canary", "action"),
     [
         (spec(), good(), True, Action.ROLLED_BACK),
         (spec(), None, True, Action.UNCHAINED),
@@ -91,9 +91,9 @@ def test_a_held_change_goes_back_once_auto_rollback_is_on() -> None:
     ],
 )
 def test_what_is_done_about_a_failure(
-    wanted: CNIChainSpec, known: Good | None, own_nodes: bool, action: Action
+    wanted: CNIChainSpec, known: Good | None, only_canary: bool, action: Action
 ) -> None:
-    assert action_for(wanted, content_digest(wanted, {}), known, own_nodes=own_nodes) is action
+    assert action_for(wanted, content_digest(wanted, {}), known, only_canary=only_canary) is action
 
 
 def test_a_good_revision_forgets_the_failure_before_it() -> None:

@@ -1,5 +1,6 @@
 """A rollout over modelled nodes: whatever happens to them, never more are taken down than may be, and it ends."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from cnichain.api.chain import CanarySpec, RolloutSpec
 from cnichain.api.reasons import Reason
 from cnichain.api.rolloutstatus import RolloutState, RolloutStatus
-from cnichain.rollout.decide import Decision, Target, decide
+from cnichain.rollout.decide import Decision, decide
 from cnichain.rollout.nodes import AgentPod, NodeSituation, Step
 from cnichain.rollout.order import budget, spread
+from cnichain.rollout.view import Target
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 OLD, NEW = "old", "new"
@@ -71,10 +73,14 @@ class World:
                 well = tuple(replace(item, ready=True) for item in one.pods)
                 self.nodes[name] = replace(one, verified=True, closed=False, pods=well)
 
-    def run(self, steps: int = 400) -> Decision:
+    def run(self) -> Decision:
+        over = {RolloutState.DONE, RolloutState.FAILED}
+        return self.run_until(lambda decision: bool(decision.failure) or decision.memory.state in over)
+
+    def run_until(self, over: Callable[[Decision], bool], steps: int = 400) -> Decision:
         for _ in range(steps):
             decision = self.step()
-            if decision.failure or decision.memory.state in {RolloutState.DONE, RolloutState.FAILED}:
+            if over(decision):
                 return decision
             self.settle()
             self.now += timedelta(seconds=5)
@@ -155,6 +161,32 @@ def test_a_node_that_never_gets_well_fails_it_after_the_deadline() -> None:
     assert decision.failure is not None
     assert decision.failure.reason is Reason.ROLLOUT_OVERDUE
     assert world.waves == [("a1",)], "nothing but the canary was touched"
+
+
+def test_after_the_soak_a_few_late_nodes_are_left_behind_while_there_is_room() -> None:
+    names = [f"n{number}" for number in range(8)]
+    world = World({name: node(name, pod(name, OLD)) for name in names}, rollout(most="2", progress_deadline="1m"))
+    world.broken = {"n3"}
+    decision = world.run_until(lambda decision: decision.reason is Reason.ROLLOUT_OVERDUE)
+    assert decision.failure is None
+    assert "n3" in decision.waiting_for
+    late = [name for name in names if world.nodes[name].step(TEMPLATES) is not Step.CURRENT]
+    assert late == ["n3"]
+    assert world.most_down <= 2
+    world.broken = set()
+    world.settle()
+    assert world.step().memory.state is RolloutState.DONE
+
+
+def test_late_nodes_that_leave_no_room_fail_it() -> None:
+    names = [f"n{number}" for number in range(8)]
+    world = World({name: node(name, pod(name, OLD)) for name in names}, rollout(most="2", progress_deadline="1m"))
+    world.broken = {"n3", "n5"}
+    decision = world.run()
+    assert decision.failure is not None
+    assert "n3" in decision.failure.message
+    assert "n5" in decision.failure.message
+    assert world.most_down <= 2
 
 
 def test_an_alarm_of_a_gate_fails_it_but_for_nodes_without_the_change() -> None:

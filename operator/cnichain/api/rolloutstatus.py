@@ -47,6 +47,8 @@ class RolloutStatus(_Status):
     """Nodes in scope."""
     waiting: Annotated[list[str], Field(max_length=20)] = []
     """Some of the nodes of the open wave that are not finished, and what they wait for."""
+    left_behind: Annotated[list[str], Field(max_length=100)] = []
+    """Nodes that have the change and are late: after the soak they hold up no other wave while there is room."""
     message: Annotated[str, Field(max_length=1024)] = ""
     """How far it is, in words."""
 

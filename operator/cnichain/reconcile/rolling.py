@@ -21,8 +21,9 @@ from cnichain.reconcile.care import Event
 from cnichain.reconcile.report import Report, StageReport
 from cnichain.reconcile.rollout import Fleet
 from cnichain.rollout.course import Action, Course, accept, action_for, may_go_back, reject
-from cnichain.rollout.decide import Decision, Failure, Target, decide, stopped
+from cnichain.rollout.decide import Decision, Failure, decide, stopped
 from cnichain.rollout.situations import situations
+from cnichain.rollout.view import Target
 
 Alarms = Callable[[Fleet, Target], Awaitable[dict[str, str]]]
 """What the gates say, by node."""
@@ -123,7 +124,9 @@ class Rolling:
             self.this.events.append((Reason.ROLLBACK_FAILED, f"{failure.message}."))
             return
         good = self.history.good
-        action = action_for(self.course.spec, self.course.content, good, own_nodes=self.own_nodes)
+        memory = self.this.status.rollout
+        only_canary = self.own_nodes and memory is not None and not memory.soaked
+        action = action_for(self.course.spec, self.course.content, good, only_canary=only_canary)
         rejected = RejectedStatus(
             content=self.course.content,
             cilium=self.cilium,

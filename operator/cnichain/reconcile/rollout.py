@@ -15,9 +15,9 @@ from cnichain.reconcile.nodelabel import each, label, unlabel
 from cnichain.reconcile.nodesync import NodeView, tell
 from cnichain.render.manifests import Manifest
 from cnichain.render.placement import AGENT_DAEMON_SETS, template_digest
-from cnichain.rollout.decide import Target
 from cnichain.rollout.nodes import AgentPod
 from cnichain.rollout.situations import content, has_chain, target
+from cnichain.rollout.view import Target
 
 logger = logging.getLogger(__name__)
 

@@ -96,13 +96,13 @@ def restored(good: Good | None, spec: CNIChainSpec) -> CNIChainSpec | None:
     return earlier.model_copy(update=how)
 
 
-def action_for(spec: CNIChainSpec, content: str, good: Good | None, *, own_nodes: bool) -> Action:
+def action_for(spec: CNIChainSpec, content: str, good: Good | None, *, only_canary: bool) -> Action:
     """What to do about a change that has failed.
 
-    own_nodes: no node had Cilium before this CNIChain, so that taking the chain off is the way back when no revision
-    was good yet.
+    only_canary: no node but the canary has Cilium, so that taking the chain off is the way back when no revision was
+    good yet. Later it is not: nodes that are well would lose their policy for one that is not.
     """
-    if good is None and own_nodes and spec.rollout.auto_rollback:
+    if good is None and only_canary and spec.rollout.auto_rollback:
         return Action.UNCHAINED
     return Action.ROLLED_BACK if may_go_back(spec, content, good) else Action.HELD
 

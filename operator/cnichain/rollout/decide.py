@@ -6,7 +6,7 @@ than `spec.rollout.maxUnavailable` leaves, whatever else is down.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cnichain.api.chain import RolloutSpec, parse_duration
@@ -14,22 +14,13 @@ from cnichain.api.reasons import Reason
 from cnichain.api.rolloutstatus import RolloutState, RolloutStatus
 from cnichain.api.times import parse_rfc3339, rfc3339
 from cnichain.plan.model import in_words
-from cnichain.rollout.nodes import NodeSituation, Step
-from cnichain.rollout.order import budget, spread
+from cnichain.rollout.nodes import NodeSituation
+from cnichain.rollout.order import budget
+from cnichain.rollout.view import Target, View, view_of
 
 SHOWN_NODES = 20
-
-
-@dataclass(frozen=True)
-class Target:
-    """What every node should have. digest: of all of it. templates: digest of the pod template of each DaemonSet.
-
-    back: it is the way back to the last good revision, which neither soaks nor is gated.
-    """
-
-    digest: str
-    templates: Mapping[str, str]
-    back: bool = False
+MOST_BEHIND = 100
+"""So many late nodes are more than a few bad ones."""
 
 
 @dataclass(frozen=True)
@@ -53,29 +44,6 @@ class Decision:
     again: timedelta | None = None
 
 
-@dataclass(frozen=True)
-class _View:
-    """The nodes, sorted by how far they are. Those that cannot be reached are `away`, unless they have the change."""
-
-    target: Target
-    nodes: Sequence[NodeSituation]
-    fresh: list[NodeSituation] = field(default_factory=list)
-    outdated: list[NodeSituation] = field(default_factory=list)
-    moving: list[NodeSituation] = field(default_factory=list)
-    current: list[NodeSituation] = field(default_factory=list)
-    away: list[NodeSituation] = field(default_factory=list)
-
-    @property
-    def pending(self) -> list[NodeSituation]:
-        """Nodes that can be given the change."""
-        return [*self.fresh, *self.outdated]
-
-    @property
-    def unavailable(self) -> list[str]:
-        """Nodes of the chain that serve no pods well now."""
-        return [node.name for node in self.nodes if node.opened and not node.available(self.target.templates)]
-
-
 def decide(
     nodes: Sequence[NodeSituation],
     target: Target,
@@ -85,8 +53,9 @@ def decide(
     alarms: Mapping[str, str] | None = None,
 ) -> Decision:
     """The next step for the nodes in scope. memory: as the last pass left it. alarms: what the gates say, by node."""
-    view = _sorted(nodes, target)
-    state = _remembered(memory, view, now)
+    known = memory if memory is not None and _is_about(memory, target) else None
+    view = view_of(nodes, target, known.left_behind if known else ())
+    state = _remembered(known, view, now)
     if rollout.paused and state.state is not RolloutState.DONE:
         state = stopped(state)
         return _decision(state, view, f"held by spec.rollout.paused, {_far(view)}", Reason.PAUSED)
@@ -110,18 +79,13 @@ def stopped(memory: RolloutStatus) -> RolloutStatus:
     return memory.model_copy(update={"progressed": "", "soaking_since": ""})
 
 
-def _sorted(nodes: Sequence[NodeSituation], target: Target) -> _View:
-    view = _View(target, nodes)
-    into = {Step.FRESH: view.fresh, Step.OUTDATED: view.outdated, Step.MOVING: view.moving, Step.CURRENT: view.current}
-    for node in spread(nodes):
-        step = node.step(target.templates)
-        (into[step] if node.reachable or step is Step.CURRENT else view.away).append(node)
-    return view
+def _is_about(memory: RolloutStatus, target: Target) -> bool:
+    return memory.target == target.digest and memory.back == target.back
 
 
-def _remembered(memory: RolloutStatus | None, view: _View, now: datetime) -> RolloutStatus:
+def _remembered(memory: RolloutStatus | None, view: View, now: datetime) -> RolloutStatus:
     """The memory with today's counts; a new one for a new target. Where nothing is to be done it is done at once."""
-    if memory is None or memory.target != view.target.digest or memory.back != view.target.back:
+    if memory is None:
         nothing = not view.pending and not view.moving
         memory = RolloutStatus(
             target=view.target.digest,
@@ -133,11 +97,12 @@ def _remembered(memory: RolloutStatus | None, view: _View, now: datetime) -> Rol
         )
     elif len(view.current) > memory.done:
         memory = memory.model_copy(update={"progressed": rfc3339(now)})
-    return memory.model_copy(update={"done": len(view.current), "total": len(view.nodes)})
+    behind = [node.name for node in view.behind]
+    return memory.model_copy(update={"done": len(view.current), "total": len(view.nodes), "left_behind": behind})
 
 
 def _failure(
-    state: RolloutStatus, view: _View, rollout: RolloutSpec, alarms: Mapping[str, str], now: datetime
+    state: RolloutStatus, view: View, rollout: RolloutSpec, alarms: Mapping[str, str], now: datetime
 ) -> Failure | None:
     templates = view.target.templates
     crashes = {node.name: crash for node in view.nodes if node.opened and (crash := node.crash(templates))}
@@ -147,17 +112,27 @@ def _failure(
     raised = {name: words for name, words in alarms.items() if name in changed}
     if raised and not view.target.back:
         return Failure(Reason.GATE_FAILED, _listed(raised))
+    if not view.moving or not _is_late(state, rollout, now):
+        return None
+    if state.soaked and _room(view, rollout) > 0 and len(view.behind) + len(view.moving) <= MOST_BEHIND:
+        return None  # a few late nodes are left behind
+    late = {node.name: node.waits_for(templates) for node in [*view.moving, *view.behind]}
+    return Failure(
+        Reason.ROLLOUT_OVERDUE, f"not verified within {rollout.progress_deadline} of the last progress: {_listed(late)}"
+    )
+
+
+def _is_late(state: RolloutStatus, rollout: RolloutSpec, now: datetime) -> bool:
     since = parse_rfc3339(state.progressed)
-    if view.moving and since is not None and now - since > parse_duration(rollout.progress_deadline):
-        late = {node.name: node.waits_for(templates) for node in view.moving}
-        return Failure(
-            Reason.ROLLOUT_OVERDUE,
-            f"not verified within {rollout.progress_deadline} of the last progress: {_listed(late)}",
-        )
-    return None
+    return since is not None and now - since > parse_duration(rollout.progress_deadline)
 
 
-def _canary(state: RolloutStatus, view: _View, rollout: RolloutSpec, now: datetime) -> Decision:
+def _room(view: View, rollout: RolloutSpec) -> int:
+    """How many more nodes may be taken down."""
+    return max(0, budget(rollout.max_unavailable, len(view.nodes)) - len(view.unavailable))
+
+
+def _canary(state: RolloutStatus, view: View, rollout: RolloutSpec, now: datetime) -> Decision:
     """The first nodes, then their soak; without canary nodes all of them soak together at the end."""
     given = len(view.moving) + len(view.current)
     if rollout.canary.nodes == 0 and view.pending:
@@ -166,8 +141,7 @@ def _canary(state: RolloutStatus, view: _View, rollout: RolloutSpec, now: dateti
     if size > 0 or view.moving:
         state = state.model_copy(update={"state": RolloutState.CANARY, "soaking_since": ""})
         if size > 0:
-            room = budget(rollout.max_unavailable, len(view.nodes)) - len(view.unavailable)
-            return _open(state, view, view.pending[: max(0, min(size, room))], rollout, now, Reason.CANARY)
+            return _open(state, view, view.pending[: min(size, _room(view, rollout))], rollout, now, Reason.CANARY)
         return _decision(state, view, f"canary: {_moving(view)}", Reason.CANARY, again=_until_late(state, rollout, now))
     soak = parse_duration(rollout.canary.soak)
     since = parse_rfc3339(state.soaking_since)
@@ -184,29 +158,33 @@ def _canary(state: RolloutStatus, view: _View, rollout: RolloutSpec, now: dateti
     return _waves(state, view, rollout, now)
 
 
-def _waves(state: RolloutStatus, view: _View, rollout: RolloutSpec, now: datetime) -> Decision:
+def _waves(state: RolloutStatus, view: View, rollout: RolloutSpec, now: datetime) -> Decision:
     state = state.model_copy(update={"state": RolloutState.WAVES})
-    if view.moving:
+    if view.moving and not _is_late(state, rollout, now):
         said = f"wave {state.wave}: {_moving(view)}"
         return _decision(state, view, said, Reason.WAVE, again=_until_late(state, rollout, now))
+    behind = [node.name for node in [*view.behind, *view.moving]]
+    state = state.model_copy(update={"left_behind": behind})
     if view.pending:
-        room = budget(rollout.max_unavailable, len(view.nodes)) - len(view.unavailable)
         # What serves no pods anyway costs nothing.
         free = [node for node in view.pending if _is_down(node, view)]
         rest = [node for node in view.pending if not _is_down(node, view)]
-        return _open(state, view, free + rest[: max(0, room)], rollout, now, Reason.WAVE)
+        return _open(state, view, free + rest[: _room(view, rollout)], rollout, now, Reason.WAVE)
+    if behind:
+        said = f"{_far(view)}; {len(behind)} are late and were left behind: {in_words(behind)}"
+        return _decision(state, view, said, Reason.ROLLOUT_OVERDUE)
     if not state.soaked:
         return _canary(state, view, rollout, now)
     done = state.model_copy(update={"state": RolloutState.DONE})
     return _away(done, view)
 
 
-def _is_down(node: NodeSituation, view: _View) -> bool:
+def _is_down(node: NodeSituation, view: View) -> bool:
     return node.closed if not node.opened else not node.available(view.target.templates)
 
 
 def _open(
-    state: RolloutStatus, view: _View, nodes: Sequence[NodeSituation], rollout: RolloutSpec, now: datetime, kind: Reason
+    state: RolloutStatus, view: View, nodes: Sequence[NodeSituation], rollout: RolloutSpec, now: datetime, kind: Reason
 ) -> Decision:
     """Open a wave, or say what keeps it from being opened."""
     if not nodes:
@@ -219,19 +197,18 @@ def _open(
     return _decision(state, view, said, kind, start=names, again=_until_late(state, rollout, now))
 
 
-def _steady(state: RolloutStatus, view: _View, rollout: RolloutSpec) -> Decision:
+def _steady(state: RolloutStatus, view: View, rollout: RolloutSpec) -> Decision:
     """After the rollout: nodes that join are opened at once, and nodes that come back get what they missed."""
-    room = budget(rollout.max_unavailable, len(view.nodes)) - len(view.unavailable)
     down = [node for node in view.outdated if _is_down(node, view)]
     rest = [node for node in view.outdated if not _is_down(node, view)]
-    start = [*view.fresh, *down, *rest[: max(0, room)]]
+    start = [*view.fresh, *down, *rest[: _room(view, rollout)]]
     if start:
         names = tuple(node.name for node in start)
         return _decision(state, view, f"nodes that joined or came back: {in_words(names)}", Reason.WAVE, start=names)
     return _away(state, view)
 
 
-def _away(state: RolloutStatus, view: _View) -> Decision:
+def _away(state: RolloutStatus, view: View) -> Decision:
     """Nothing is left to do but for the nodes that cannot be reached."""
     if not view.away:
         return _decision(state, view, "", Reason.ROLLOUT_FINISHED)
@@ -248,7 +225,7 @@ def _until_late(state: RolloutStatus, rollout: RolloutSpec, now: datetime) -> ti
 
 def _decision(
     state: RolloutStatus,
-    view: _View,
+    view: View,
     waiting_for: str,
     reason: Reason,
     *,
@@ -257,17 +234,18 @@ def _decision(
     again: timedelta | None = None,
 ) -> Decision:
     templates = view.target.templates
-    shown = [f"{node.name}: {node.waits_for(templates)}"[:300] for node in view.moving[:SHOWN_NODES]]
+    late = [*view.moving, *view.behind]
+    shown = [f"{node.name}: {node.waits_for(templates)}"[:300] for node in late[:SHOWN_NODES]]
     message = waiting_for or "every node in scope has the change and is verified"
     memory = state.model_copy(update={"waiting": shown, "message": message[:1024]})
     return Decision(memory, start, waiting_for, reason, failure, again)
 
 
-def _far(view: _View) -> str:
+def _far(view: View) -> str:
     return f"{len(view.current)} of {len(view.nodes)} nodes have the change"
 
 
-def _moving(view: _View) -> str:
+def _moving(view: View) -> str:
     """How far it is, and the names of the nodes that it waits for; not why, since each change of that is no news."""
     return f"{_far(view)}; waits for {in_words([node.name for node in view.moving])}"
 

@@ -7,9 +7,9 @@ from cnichain.api.chainnode import Desired, NodeSpec, to_wire
 from cnichain.api.names import TEMPLATE_ANNOTATION
 from cnichain.plan.nodes import ChainNodeRecord, NodeRecord
 from cnichain.render.manifests import canonical_digest
-from cnichain.rollout.decide import Target
 from cnichain.rollout.nodes import CRASHING, PULL_FAILURES, AgentPod, NodeSituation
 from cnichain.rollout.order import ZONE_LABEL, pool_of
+from cnichain.rollout.view import Target
 
 DIGEST_LENGTH = 16
 AGENT_LABELS = "k8s-app in (cilium,cilium-envoy)"
