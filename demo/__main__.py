@@ -1,4 +1,5 @@
-"""`make demo`: a CNIChain is applied to an EKS-like cluster, becomes Ready, and follows an upgrade of the VPC CNI."""
+"""`make demo`: a CNIChain is applied to an EKS-like cluster, becomes Ready, follows an upgrade of the VPC CNI, and a
+change of it that crashes goes back by itself."""
 
 import argparse
 import shutil
@@ -17,7 +18,7 @@ from cnichain.dev.nodefolder import write_aws_conflist
 from demo.charts import ROOT, find_charts
 from demo.parts import Parts
 from demo.show import Screen
-from demo.story import adopt, follow_upgrade
+from demo.story import adopt, follow_upgrade, go_back
 
 NODES = 3
 CILIUM_VERSION = "1.17.3"
@@ -74,6 +75,7 @@ def _run(screen: Screen, cleanup: ExitStack, *, keep: bool, stand_in: bool) -> N
     parts.start_agents()
     adopt(screen, control_plane, parts)
     follow_upgrade(screen, control_plane, parts)
+    go_back(screen, control_plane, parts)
     screen.look_around(control_plane, parts, keep=keep)
     if keep:
         undo.pop_all()

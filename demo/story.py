@@ -1,4 +1,4 @@
-"""The two things that the demo shows: a chain that becomes Ready, and a chain that follows its primary CNI."""
+"""What the demo shows: a chain that becomes Ready, that follows its primary CNI, and a bad change that goes back."""
 
 import json
 import time
@@ -9,6 +9,7 @@ from cnichain.api.names import CONFLIST_FILE
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.errors import DevError
 from cnichain.dev.nodefolder import write_aws_conflist
+from cnichain.dev.stages import STUCK
 from demo.charts import ROOT
 from demo.parts import Parts
 from demo.show import Screen
@@ -23,23 +24,7 @@ def adopt(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
     """Apply demo/chain.yaml and show each step until the chain is Ready."""
     screen.head("One YAML: kubectl apply -f demo/chain.yaml")
     control_plane.run_kubectl("apply", f"--filename={ROOT / 'demo/chain.yaml'}")
-    deadline = time.monotonic() + READY_SECONDS
-    last = ""
-    while True:
-        status = _chain(control_plane).get("status") or {}
-        ready = _condition(status, "Ready")
-        nodes = (status.get("nodes") or {}).get("summary", "")
-        line = ready.get("message", "waiting for the operator") + (f" [{nodes} nodes]" if nodes else "")
-        if line != last:
-            screen.progress(line)
-            last = line
-        if ready.get("status") == "True":
-            break
-        if ended := parts.ended():
-            raise DevError(f"{ended} ended by itself; its log is in {parts.log_of('operator').parent}.")
-        if time.monotonic() > deadline:
-            raise DevError(f"not Ready within {READY_SECONDS:.0f} s. The operator's log: {parts.log_of('operator')}")
-        time.sleep(LOOK_SECONDS)
+    _watch(screen, control_plane, parts, "Ready", "True")
     wait = control_plane.run_kubectl("wait", "--for=condition=Ready", "cnichain/default", "--timeout=10s")
     screen.command("kubectl wait --for=condition=Ready cnichain/default", wait)
     screen.command("kubectl get cnichain", control_plane.run_kubectl("get", "cnichain"))
@@ -74,6 +59,62 @@ def follow_upgrade(screen: Screen, control_plane: ControlPlane, parts: Parts) ->
         time.sleep(LOOK_SECONDS)
     screen.command("kubectl get cnichainnodes", control_plane.run_kubectl("get", "cnichainnodes"))
     screen.command("kubectl get cnichain", control_plane.run_kubectl("get", "cnichain"))
+
+
+def go_back(screen: Screen, control_plane: ControlPlane, parts: Parts) -> None:
+    """Apply a change whose agents crash, and show that the canary alone gets it and that it goes back."""
+    screen.head("A change whose agents crash: it reaches the canary, and goes back by itself")
+    screen.say(
+        "The change is an annotation on Cilium's pods, for which kwok, who plays the pods here, plays a crash. Two "
+        "nodes out of three never see it."
+    )
+    before = _agents(control_plane)
+    _patch_values(control_plane, {"podAnnotations": {STUCK: "CrashLoopBackOff"}})
+    _watch(screen, control_plane, parts, "Stalled", "True")
+    restarted = [node for node, uid in _agents(control_plane).items() if before.get(node) != uid]
+    if len(restarted) != 1:
+        raise DevError(f"one node was to be restarted, the canary; it were {restarted}.")
+    screen.good(f"restarted: {restarted[0]}; the other two kept their agents")
+    screen.command("kubectl get cnichain", control_plane.run_kubectl("get", "cnichain"))
+    _patch_values(control_plane, None)
+    _watch(screen, control_plane, parts, "Ready", "True")
+
+
+def _watch(screen: Screen, control_plane: ControlPlane, parts: Parts, kind: str, value: str) -> None:
+    """Show what Ready says, word by word, until a condition about the newest generation has a value."""
+    deadline = time.monotonic() + READY_SECONDS
+    last = ""
+    while True:
+        chain = _chain(control_plane)
+        status = chain.get("status") or {}
+        seen = status.get("observedGeneration") == chain["metadata"]["generation"]
+        ready = _condition(status, "Ready")
+        nodes = (status.get("nodes") or {}).get("summary", "")
+        line = ready.get("message", "waiting for the operator") + (f" [{nodes} nodes]" if nodes else "")
+        if line != last and seen:
+            screen.progress(line)
+            last = line
+        if seen and _condition(status, kind).get("status") == value:
+            return
+        if ended := parts.ended():
+            raise DevError(f"{ended} ended by itself; its log is in {parts.log_of('operator').parent}.")
+        if time.monotonic() > deadline:
+            raise DevError(
+                f"{kind} was not {value} within {READY_SECONDS:.0f} s. The operator's log: {parts.log_of('operator')}"
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _patch_values(control_plane: ControlPlane, values: dict[str, Any] | None) -> None:
+    patch = json.dumps({"spec": {"cilium": {"values": values}}})
+    control_plane.run_kubectl("patch", "cnichain", "default", "--type=merge", f"--patch={patch}")
+
+
+def _agents(control_plane: ControlPlane) -> dict[str, str]:
+    """uid of the Cilium pod on each node."""
+    flags = ("--namespace=kube-system", "--selector=k8s-app=cilium", "--output=json")
+    items = json.loads(control_plane.run_kubectl("get", "pods", *flags))["items"]
+    return {item["spec"]["nodeName"]: item["metadata"]["uid"] for item in items}
 
 
 def _chain(control_plane: ControlPlane) -> dict[str, Any]:

@@ -47,6 +47,6 @@ def rejected(report: Report, failed: RejectedStatus, missing: Sequence[Verdict])
         going = replace(verdict, status="True")
         stalled = Verdict("False", Reason.ROLLING_BACK, "It is on its way back.")
         return {Type.READY: verdict, Type.RECONCILING: going, Type.ROLLING_OUT: going, Type.STALLED: stalled}
-    verdict = Verdict("False", reason, f"{story} {REASONS[reason].fix}")
-    stalled = replace(verdict, status="True")
+    verdict = Verdict("False", reason, story)
+    stalled = Verdict("True", reason, f"{story} {REASONS[reason].fix}")
     return {Type.READY: verdict, Type.RECONCILING: verdict, Type.ROLLING_OUT: verdict, Type.STALLED: stalled}
