@@ -6,7 +6,7 @@ LEASE_REASONS: dict[str, ReasonInfo] = {
     "LeaseLost": info(
         "This operator could not renew its Lease in time, or another one holds it: it ended at once, before anything "
         "more was written. Another operator leads, or this one is started again and stands by.",
-        "Nothing, if it is rare. If not, see whether the API server was away, the operator was short of CPU or was "
-        "frozen, or somebody deleted or edited the Lease: `kubectl -n cnichain-system get lease cnichain-operator`.",
+        "Nothing to do if it is rare. If not, see whether the API server was away, the operator was frozen or short of "
+        "CPU, or somebody deleted or edited the Lease: `kubectl -n cnichain-system get lease cnichain-operator`.",
     ),
 }
