@@ -23,12 +23,12 @@ from harness import WRITES, Harness
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(600)]
 
 Object = dict[str, Any]
-SHORT = {"leader_elect": "true", "lease_seconds": "6", "renew_seconds": "4", "retry_seconds": "0.5"}
+SHORT = {"leader_elect": "true", "lease_seconds": "8", "renew_seconds": "6", "retry_seconds": "0.5"}
 ENDLESS = {"leader_elect": "true", "lease_seconds": "3000", "renew_seconds": "2000", "retry_seconds": "0.5"}
 """With these only a release lets another in within the time of a test."""
 LEASE = ("lease", "cnichain-operator", "--namespace=cnichain-system")
 NAMED = re.compile(r"(cnichain-operator-\S+) (?:holds the lease|stands by)")
-STOPPED_AFTER = (1, 3, 6, 10, 15, 20)
+STOPPED_AFTER = (1, 4, 9, 15, 20)
 """Writes of a pass after which a leader is stopped."""
 
 
@@ -63,10 +63,10 @@ class Operator:
 
     def ended(self) -> int:
         """Its exit code, once it has ended by itself."""
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
     def wait_for_work(self, count: int) -> None:
-        self.world.wait(f"{count} writes of {self.name}", lambda: len(self.work()) >= count, 60)
+        self.world.wait(f"{count} writes of {self.name}", lambda: len(self.work()) >= count)
 
 
 def holder(world: Harness) -> str:
@@ -79,7 +79,7 @@ def started(world: Harness, **options: str) -> Iterator[Operator]:
     start = world.audit_length()
     with world.operator(without=(), **(SHORT | options)) as log:
         process = world.processes[-1]
-        said = world.wait("it leads or stands by", lambda: NAMED.search(log.read_text(encoding="utf-8")), 30)
+        said = world.wait("it leads or stands by", lambda: NAMED.search(log.read_text(encoding="utf-8")))
         try:
             yield Operator(world, process, log, said.group(1), start)
         finally:
@@ -114,7 +114,7 @@ def test_only_the_one_that_holds_the_lease_writes(world: Harness) -> None:
         change(world, 100)
         leader.wait_for_work(30)
         world.wait_reason("RollingOut", "WaitingForHealth")
-        world.wait("the standby looks now and then", lambda: len(standby.requests()) >= 4, 30)
+        world.wait("the standby looks now and then", lambda: len(standby.requests()) >= 4)
         assert standby.writes() == []
         assert {item["objectRef"]["resource"] for item in standby.requests()} == {"leases"}, "a standby costs little"
     written = [item for item in world.audit(began) if item["verb"] in WRITES]
@@ -134,14 +134,14 @@ def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(world: Harness
             change(world, count)
             leader.wait_for_work(before + count)
             leader.process.send_signal(signal.SIGSTOP)
-            world.wait("the other leads", standby.leads, 60)
+            world.wait("the other leads", standby.leads)
             standby.wait_for_work(3)
             leader.process.send_signal(signal.SIGCONT)
             assert leader.ended() == EXIT_LEASE_LOST
             assert "LeaseLost" in leader.log.read_text(encoding="utf-8")
             assert_one_after_the_other(leader, standby)
             leader = standby
-        world.wait("the last one does the work", lambda: world.exists("daemonset", "cilium", "-n", "kube-system"), 60)
+        world.wait("the last one does the work", lambda: world.exists("daemonset", "cilium", "-n", "kube-system"))
 
 
 def test_one_that_is_told_to_end_releases_the_lease(world: Harness) -> None:
@@ -150,7 +150,7 @@ def test_one_that_is_told_to_end_releases_the_lease(world: Harness) -> None:
         leader.wait_for_work(5)
         leader.process.terminate()
         assert leader.ended() == 0
-        world.wait("the other leads", standby.leads, 60)
+        world.wait("the other leads", standby.leads)
         change(world, 102)
         standby.wait_for_work(3)
         assert_one_after_the_other(leader, standby)
@@ -172,7 +172,7 @@ def test_one_that_is_killed_is_followed_when_its_lease_is_over(world: Harness) -
         change(world, 103)
         leader.wait_for_work(5)
         leader.process.kill()
-        world.wait("the other leads", standby.leads, 60)
+        world.wait("the other leads", standby.leads)
         change(world, 104)
         standby.wait_for_work(3)
         assert_one_after_the_other(leader, standby)
@@ -183,7 +183,7 @@ def test_one_whose_lease_is_deleted_or_taken_by_force_ends(world: Harness) -> No
         leader, standby = (stack.enter_context(started(world)) for _ in range(2))
         world.kubectl("delete", *LEASE)
         assert leader.ended() == EXIT_LEASE_LOST
-        world.wait("the other leads", standby.leads, 60)
+        world.wait("the other leads", standby.leads)
         assert_one_after_the_other(leader, standby)
         world.kubectl("patch", *LEASE, "--type=merge", '--patch={"spec":{"holderIdentity":"somebody"}}')
         assert standby.ended() == EXIT_LEASE_LOST
@@ -205,13 +205,13 @@ def test_one_that_cannot_reach_the_api_server_ends_in_time(world: Harness) -> No
         leader = stack.enter_context(started(world, kubeconfig=behind(world, proxy)))
         standby = stack.enter_context(started(world))
         change(world, 105)
-        world.wait("the leader writes", lambda: proxy.count("PATCH") >= 5, 60)
+        world.wait("the leader writes", lambda: proxy.count("PATCH") >= 5)
         away = world.audit_length()
         proxy.fault = lambda _method, _path: Fault(drop=True)
         assert leader.ended() == EXIT_LEASE_LOST
         proxy.fault = lambda _method, _path: None
         assert "could not be renewed" in leader.log.read_text(encoding="utf-8")
-        world.wait("the other leads", standby.leads, 60)
+        world.wait("the other leads", standby.leads)
         standby.wait_for_work(3)
         taken = standby.took_the_lease()
         # The proxy's own user agent stands in the log for the leader.
@@ -231,7 +231,7 @@ def health(port: str, path: str) -> tuple[int, str]:
 def test_both_are_healthy_and_say_what_they_are(world: Harness) -> None:
     first, second = (str(port) for port in free_ports(2))
     with fresh(world), started(world, health_port=first) as leader, started(world, health_port=second):
-        world.wait("it leads", lambda: health(first, "/healthz") == (200, "ok, leads"), 20)
+        world.wait("it leads", lambda: health(first, "/healthz") == (200, "ok, leads"))
         assert health(first, "/readyz") == (200, "ok, leads")
         for path in ("/healthz", "/readyz"):
             assert health(second, path) == (200, f"ok, stands by for {leader.name}")
@@ -244,15 +244,15 @@ def test_one_that_cannot_read_the_lease_is_alive_and_not_ready(world: Harness) -
         proxy.fault = lambda _method, path: Fault(403) if "/leases" in path else None
         options = SHORT | {"kubeconfig": behind(world, proxy), "health_port": port}
         with world.operator(without=(), **options):
-            world.wait_log("acquire the lease: the API server denied it", 30)
+            world.wait_log("acquire the lease: the API server denied it", 60)
             assert health(port, "/healthz")[0] == 200
             assert health(port, "/readyz") == (503, "the Lease could not be read lately; the log says why")
             proxy.fault = lambda _method, _path: None
-            world.wait_log("holds the lease", 30)
+            world.wait_log("holds the lease", 60)
             assert health(port, "/readyz")[0] == 200
 
 
 def test_times_that_do_not_fit_are_refused_with_what_to_do(world: Harness) -> None:
     with world.operator(leader_elect="true", lease_seconds="10", renew_seconds="10") as log:
-        assert world.processes[-1].wait(timeout=30) == 2
+        assert world.processes[-1].wait(timeout=60) == 2
     assert "the deadline must be shorter than the lease" in log.read_text(encoding="utf-8")
