@@ -138,6 +138,7 @@ def lives(world: Harness, proxy: FaultProxy, *, is_killed: bool) -> Iterator[Liv
         f"--helm={helm_with_memory(world)}",
         f"--chart-dir={world.chart_dir}",
         f"--cache-dir={world.work / 'cache'}",
+        "--leader-elect=false",  # each life would wait for the end of the lease of the one before
     ]
     log = world.work / f"forked-operator-{is_killed}.log"
     world.logs.append(log)

@@ -155,7 +155,7 @@ def test_every_verb_is_used(world: Harness) -> None:
     world.kubectl("delete", "namespace", "cilium-secrets", "--timeout=50s")  # it is made anew, with the roles in it
     world.kubectl("taint", "nodes", "--all", "cnichain.io/chain-not-ready=:PreferNoSchedule")
     with ExitStack() as stack:
-        stack.enter_context(world.operator(kubeconfig=str(operator)))
+        stack.enter_context(world.operator(kubeconfig=str(operator), leader_elect="true"))
         stack.enter_context(world.agents(kubeconfig=agent))
         world.apply_chain(EVERYTHING)
         world.wait_ready()

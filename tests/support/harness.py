@@ -127,6 +127,8 @@ class Harness:
             "helm": str(self.control_plane.toolbox.path("helm")),
             "chart_dir": str(self.chart_dir),
             "cache_dir": str(self.work / "cache"),
+            # Tests end one by SIGKILL and start the next at once, which would wait for the end of the lease.
+            "leader_elect": "false",
         }
         flags = [
             f"--{name.replace('_', '-')}={value}" for name, value in (usual | options).items() if name not in without

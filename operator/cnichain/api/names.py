@@ -33,6 +33,9 @@ ROTATE_CA_ANNOTATION: Final = "cnichain.io/rotate-ca"
 SYSTEM_NAMESPACE: Final = "cnichain-system"
 """Where the operator, its agents and its inventory live."""
 
+LEASE_NAME: Final = "cnichain-operator"
+"""The Lease in the operator's namespace that one operator holds at a time."""
+
 CILIUM_NAMESPACE: Final = "kube-system"
 """Where the Cilium chart is installed: the namespace that upstream's EKS chaining guide uses."""
 

@@ -11,6 +11,7 @@ from cnichain.api.reasons_calico import CALICO_REASONS
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_certs import CERTIFICATE_REASONS
 from cnichain.api.reasons_chain import CHAIN_REASONS
+from cnichain.api.reasons_lease import LEASE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_plan import PLAN_REASONS
 from cnichain.api.reasons_preflight import PREFLIGHT_REASONS
@@ -173,6 +174,9 @@ class Reason(StrEnum):
     IMMUTABLE_FIELD = "ImmutableField"
     SCHEMA_STALE = "SchemaStale"
 
+    # Which of several operators writes.
+    LEASE_LOST = "LeaseLost"
+
     # One node.
     CHAIN_VERIFIED = "ChainVerified"
     CHAIN_REPAIRED = "ChainRepaired"
@@ -201,6 +205,7 @@ _PARTS = (
     CATALOGUE_REASONS,
     CERTIFICATE_REASONS,
     CHAIN_REASONS,
+    LEASE_REASONS,
     NODE_REASONS,
     PLAN_REASONS,
     PREFLIGHT_REASONS,

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import uuid
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import SYSTEM_NAMESPACE
 from cnichain.controller.runtime import run_operator
 from cnichain.kube.credentials import CredentialsError
+from cnichain.kube.fence import Timing
 from cnichain.reconcile.settings import OFFICIAL_CALICO_REPOSITORY, OFFICIAL_CHART_REPOSITORY, Settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -44,7 +46,17 @@ def default_cache() -> Path:
     type=click.FloatRange(min=0, max=86400),
     help="How long each step of replacing the CA lasts at least; pods get a changed Secret within two minutes.",
 )
-@click.option("--health-port", type=int, help="Serve /healthz on this port.")
+@click.option("--health-port", type=int, help="Serve /healthz and /readyz on this port.")
+@click.option(
+    "--leader-elect",
+    default=True,
+    show_default=True,
+    type=bool,
+    help="Write only while holding the Lease; with `false` no other operator may run in the cluster.",
+)
+@click.option("--lease-seconds", default=15.0, show_default=True, help="How long others wait for a holder's renewal.")
+@click.option("--renew-seconds", default=10.0, show_default=True, help="Without a renewal for this long it ends.")
+@click.option("--retry-seconds", default=2.0, show_default=True, help="Between two renewals, or tries to acquire.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning"]))
 def operator(
     kubeconfig: Path | None,
@@ -58,6 +70,10 @@ def operator(
     resync_seconds: float,
     ca_rotation_wait_seconds: float,
     health_port: int | None,
+    leader_elect: bool,
+    lease_seconds: float,
+    renew_seconds: float,
+    retry_seconds: float,
     log_level: str,
 ) -> None:
     """Run the operator until it is stopped."""
@@ -66,6 +82,10 @@ def operator(
     )
     # Kopf tells of each daemon and handler at INFO; what we did stands in our own lines.
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        election = Timing(lease_seconds, renew_seconds, retry_seconds) if leader_elect else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     settings = Settings(
         cache_dir=cache_dir,
         chart_dir=chart_dir,
@@ -76,9 +96,10 @@ def operator(
         namespace=namespace,
         resync_seconds=resync_seconds,
         rotation_wait=timedelta(seconds=ca_rotation_wait_seconds),
-        instance=f"cnichain-operator-{socket.gethostname()}",
+        # Of this process alone: who starts again on the same machine is another one, as the Lease sees it.
+        instance=f"cnichain-operator-{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
     )
     try:
-        asyncio.run(run_operator(settings, kubeconfig=kubeconfig, health_port=health_port))
+        asyncio.run(run_operator(settings, kubeconfig=kubeconfig, health_port=health_port, election=election))
     except (CredentialsError, ChainError) as error:
         raise click.ClickException(str(error)) from error

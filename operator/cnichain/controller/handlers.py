@@ -40,16 +40,6 @@ def build_registry(credentials: Credentials) -> kopf.OperatorRegistry:
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await asyncio.to_thread(_connection, credentials)
 
-    @kopf.on.probe(registry=registry, id="loop", errors=kopf.ErrorsMode.PERMANENT)
-    async def loop_is_alive(memo: Context, **_: Any) -> str:
-        if memo.keeper.stuck:
-            raise kopf.PermanentError("a pass has been running for longer than any pass can")
-        if broken := memo.keeper.broken:
-            raise kopf.PermanentError(f"the loop of CNIChain {broken} has ended")
-        if broken := memo.cluster.broken():
-            raise kopf.PermanentError(f"the watch of {broken} has ended")
-        return "ok"
-
     @kopf.on.cleanup(registry=registry)
     async def stop(memo: Context, **_: Any) -> None:
         # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them.

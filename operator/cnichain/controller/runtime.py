@@ -1,43 +1,123 @@
-"""The operator process: what starts before Kopf, Kopf, and an orderly end."""
+"""The operator process: the lease, what starts before Kopf, Kopf, and an orderly end."""
 
+import asyncio
 import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import kopf
 
+from cnichain.api.reasons import REASONS, Reason
 from cnichain.catalogue.load import load_catalogue
+from cnichain.catalogue.model import Catalogue
 from cnichain.controller.handlers import Context, build_registry, build_settings
+from cnichain.controller.health import Health, serving
 from cnichain.controller.keeper import Keeper, Wakeups
 from cnichain.kube.client import KubeClient
-from cnichain.kube.credentials import load_credentials
+from cnichain.kube.credentials import Credentials, load_credentials
+from cnichain.kube.fence import Fence, Timing
+from cnichain.kube.lease import Elector, LeaseStore
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.loop import Reconciler
 from cnichain.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+EXIT_LEASE_LOST = 75
+"""sysexits' EX_TEMPFAIL: start it again, it then stands by."""
 
-async def run_operator(settings: Settings, *, kubeconfig: Path | None, health_port: int | None) -> None:
-    """Run until SIGTERM or SIGINT.
 
-    Raises CredentialsError when there is no way to the API server, ChainError when the catalogue cannot be read.
+async def run_operator(
+    settings: Settings, *, kubeconfig: Path | None, health_port: int | None, election: Timing | None
+) -> None:
+    """Run until SIGTERM or SIGINT. election: how the lease is held; None for one that is alone.
+
+    Ends the process with EXIT_LEASE_LOST when the lease is lost. Raises CredentialsError when there is no way to the
+    API server, ChainError when the catalogue cannot be read.
     """
     credentials = load_credentials(kubeconfig)
     catalogue = load_catalogue(settings.catalogue)
-    async with KubeClient(credentials, user_agent=settings.instance) as client:
-        wakeups = Wakeups()
-        cluster = Cluster(client, wakeups.cluster_changed)
-        keeper = Keeper(Reconciler(client, cluster, catalogue, settings), wakeups, settings.resync_seconds)
-        # Before Kopf: when Kopf stops it cancels every task that is younger than itself.
-        cluster.start()
-        try:
-            await kopf.operator(
-                registry=build_registry(credentials),
-                settings=build_settings(),
-                memo=Context(keeper, cluster),
-                clusterwide=True,
-                standalone=True,
-                liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz" if health_port else None,
+    health, stop = Health(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Kopf puts its own in their place when it starts, and looks at `stop` as well.
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serving(health, health_port):
+        if election is None:
+            async with KubeClient(credentials, user_agent=settings.instance) as client:
+                await _lead(settings, credentials, catalogue, client, health, stop)
+            return
+        fence = Fence(election, _end)
+        async with (
+            KubeClient(credentials, user_agent=settings.instance) as outside,
+            KubeClient(credentials, user_agent=settings.instance, fence=fence) as client,
+        ):
+            elector = health.elector = Elector(
+                settings.instance,
+                outside=LeaseStore(outside, settings.namespace),
+                inside=LeaseStore(client, settings.namespace),
+                fence=fence,
             )
-        finally:
-            await cluster.stop()
+            async with _lease(elector, stop) as is_ours:
+                if is_ours:
+                    await _lead(settings, credentials, catalogue, client, health, stop)
+
+
+@asynccontextmanager
+async def _lease(elector: Elector, stop: asyncio.Event) -> AsyncIterator[bool]:
+    """Hold the lease for the time of the block; False when told to stop before it is ours.
+
+    It is released when the block has ended well. After an error something may still be writing, and the lease ends by
+    itself.
+    """
+    acquiring, stopping = asyncio.create_task(elector.acquire()), asyncio.create_task(stop.wait())
+    await asyncio.wait((acquiring, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not acquiring.done():
+        acquiring.cancel()
+        await asyncio.gather(acquiring, return_exceptions=True)
+        yield False
+        return
+    acquiring.result()
+    # Before Kopf: when Kopf stops it cancels every task that is younger than itself.
+    keeping = asyncio.create_task(elector.keep(), name="keep the lease")
+    yield True
+    await elector.release()
+    keeping.cancel()
+
+
+async def _lead(
+    settings: Settings,
+    credentials: Credentials,
+    catalogue: Catalogue,
+    client: KubeClient,
+    health: Health,
+    stop: asyncio.Event,
+) -> None:
+    wakeups = Wakeups()
+    cluster = Cluster(client, wakeups.cluster_changed)
+    keeper = Keeper(Reconciler(client, cluster, catalogue, settings), wakeups, settings.resync_seconds)
+    health.keeper, health.cluster = keeper, cluster
+    # Before Kopf, as the lease.
+    cluster.start()
+    try:
+        await kopf.operator(
+            registry=build_registry(credentials),
+            settings=build_settings(),
+            memo=Context(keeper, cluster),
+            clusterwide=True,
+            standalone=True,
+            stop_flag=stop,
+        )
+    finally:
+        await cluster.stop()
+
+
+def _end(words: str) -> NoReturn:
+    """End this process now: no handler, no task and no thread of it gets another turn."""
+    reason = Reason.LEASE_LOST
+    logger.critical("%s: %s The process ends at once. %s", reason.value, words, REASONS[reason].fix)
+    os._exit(EXIT_LEASE_LOST)

@@ -17,36 +17,20 @@ import aiohttp
 
 from cnichain.api.names import FIELD_MANAGER
 from cnichain.kube.answers import VERSION_PATH, as_object, error_from_status, lines, raise_for_status
+from cnichain.kube.call import REQUEST_SECONDS, Body, Call
 from cnichain.kube.credentials import Credentials
 from cnichain.kube.errors import ApiError
+from cnichain.kube.fence import Fence, FencedSocket
 from cnichain.kube.resources import DISCOVERY_ACCEPT, Discovery, Resource, parse_discovery
 
 Object = dict[str, Any]
-Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 METADATA_ACCEPT = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 METADATA_WATCH_ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 PAGE = 500
-REQUEST_SECONDS = 30.0
 ATTEMPTS = 4
 BACKOFF_CAP_SECONDS = 8.0
 WATCH_SECONDS = 290
 WATCH_GRACE_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One HTTP request; `seconds` bounds it from connecting to its last byte."""
-
-    method: str
-    path: str
-    params: Mapping[str, str] | None = None
-    body: Body | None = None
-    accept: str = "application/json"
-    content_type: str = "application/json"
-    seconds: float = REQUEST_SECONDS
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True)
@@ -64,15 +48,20 @@ def backoff(attempt: int, *, base: float = 0.25, cap: float = BACKOFF_CAP_SECOND
 
 
 class KubeClient:
-    """One session to one API server. Use it as an async context manager."""
+    """One session to one API server. Use it as an async context manager.
 
-    def __init__(self, credentials: Credentials, *, user_agent: str = "cnichain") -> None:
+    fence: asked before each write, and by each of its sockets; None for one who writes without a lease.
+    """
+
+    def __init__(self, credentials: Credentials, *, user_agent: str = "cnichain", fence: Fence | None = None) -> None:
         self._credentials = credentials
         self._user_agent = user_agent
+        self._fence = fence
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context or True, limit=64)
+        sockets = FencedSocket.factory(self._fence) if self._fence else None
+        connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context or True, limit=64, socket_factory=sockets)
         self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": self._user_agent})
         return self
 
@@ -206,9 +195,7 @@ class KubeClient:
         params |= {"labelSelector": labels} if labels else {}
         params |= {"fieldSelector": fields} if fields else {}
         accept = METADATA_WATCH_ACCEPT if metadata_only else "application/json"
-        call = _Call(
-            "GET", resource.path(namespace), params, accept=accept, seconds=WATCH_SECONDS + WATCH_GRACE_SECONDS
-        )
+        call = Call("GET", resource.path(namespace), params, accept=accept, seconds=WATCH_SECONDS + WATCH_GRACE_SECONDS)
         request = f"WATCH {resource.path(namespace)}"
         try:
             async with await self._send(call) as response:
@@ -231,9 +218,10 @@ class KubeClient:
         accept: str = "application/json",
         content_type: str = "application/json",
         attempts: int = ATTEMPTS,
+        seconds: float = REQUEST_SECONDS,
     ) -> Object:
-        """One request, repeated while it fails in passing. Raises ApiError."""
-        call = _Call(method, path, params, body, accept, content_type)
+        """One request, repeated while it fails in passing; each try takes at most `seconds`. Raises ApiError."""
+        call = Call(method, path, params, body, accept, content_type, seconds)
         for attempt in range(1, attempts + 1):
             try:
                 async with await self._send(call) as response:
@@ -249,7 +237,7 @@ class KubeClient:
             await asyncio.sleep(max(backoff(attempt), min(failure.retry_after, BACKOFF_CAP_SECONDS)))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _send(self, call: _Call) -> aiohttp.ClientResponse:
+    async def _send(self, call: Call) -> aiohttp.ClientResponse:
         """The response of one try; on a 401 the credentials are read anew, once."""
         if self._session is None:
             raise RuntimeError("KubeClient is used outside of its `async with`")
@@ -260,14 +248,20 @@ class KubeClient:
             token = await self._token(refresh=refused)
             if token:
                 headers["Authorization"] = f"Bearer {token}"
-            response = await self._session.request(
-                call.method,
-                self._credentials.server + call.path,
-                params=call.params,
-                data=data,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=call.seconds, sock_connect=REQUEST_SECONDS),
-            )
+            call = call.within(self._fence) if self._fence else call
+            try:
+                response = await self._session.request(
+                    call.method,
+                    self._credentials.server + call.path,
+                    params=call.params,
+                    data=data,
+                    headers=headers,
+                    timeout=aiohttp.ClientTimeout(total=call.seconds, sock_connect=REQUEST_SECONDS),
+                )
+            except BaseException:
+                if self._fence and call.is_write:
+                    self._fence.unanswered(call.seconds)
+                raise
             if response.status != 401 or refused:
                 return response
             response.release()
