@@ -44,7 +44,15 @@ def default_cache() -> Path:
     type=click.FloatRange(min=0, max=86400),
     help="How long each step of replacing the CA lasts at least; pods get a changed Secret within two minutes.",
 )
+@click.option(
+    "--coverage-seconds",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=1, max=600),
+    help="How often pods are counted; an unmanaged one is older than twice this, and was seen so twice.",
+)
 @click.option("--health-port", type=int, help="Serve /healthz on this port.")
+@click.option("--metrics-port", type=int, help="Serve /metrics on this port; left out: none are served.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning"]))
 def operator(
     kubeconfig: Path | None,
@@ -57,7 +65,9 @@ def operator(
     namespace: str,
     resync_seconds: float,
     ca_rotation_wait_seconds: float,
+    coverage_seconds: float,
     health_port: int | None,
+    metrics_port: int | None,
     log_level: str,
 ) -> None:
     """Run the operator until it is stopped."""
@@ -76,9 +86,10 @@ def operator(
         namespace=namespace,
         resync_seconds=resync_seconds,
         rotation_wait=timedelta(seconds=ca_rotation_wait_seconds),
+        coverage_seconds=coverage_seconds,
         instance=f"cnichain-operator-{socket.gethostname()}",
     )
     try:
-        asyncio.run(run_operator(settings, kubeconfig=kubeconfig, health_port=health_port))
+        asyncio.run(run_operator(settings, kubeconfig=kubeconfig, health_port=health_port, metrics_port=metrics_port))
     except (CredentialsError, ChainError) as error:
         raise click.ClickException(str(error)) from error

@@ -34,6 +34,7 @@ from cnichain.reconcile.adoption import adopted, agreed, first_minor_with, take_
 from cnichain.reconcile.care import Care, Event
 from cnichain.reconcile.certificates import certificate_news, request_of
 from cnichain.reconcile.cluster import Cluster
+from cnichain.reconcile.coverage import CoverageKeeper
 from cnichain.reconcile.describe import Pass, content, describe, inventory_status
 from cnichain.reconcile.events import Recorder
 from cnichain.reconcile.finalizer import add_finalizer
@@ -72,6 +73,7 @@ class Reconciler:
         self._care = Care(client)
         self._away_since: float | None = None
         self._node_news = NodeNews()
+        self._coverage = CoverageKeeper(client, cluster, self._recorder, settings)
 
     async def run(self, name: str) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
@@ -84,8 +86,10 @@ class Reconciler:
     async def _run(self, name: str) -> Outcome:
         chain = await self._client.get(CHAINS, name)
         if chain is None:
+            await self._coverage.forget(name)
             return Outcome(ready=False, gone=True)
         if chain["metadata"].get("deletionTimestamp"):
+            await self._coverage.forget(name)
             return await self._teardown.run(chain)
         current = chain.get("status") or {}
         report = Report(generation=chain["metadata"]["generation"], drift=self._drift)
@@ -134,6 +138,7 @@ class Reconciler:
         certificates = this.status.certificates
         this.events.extend(self._node_news.news(picture.nodes.reports))
         describe(this, picture)
+        await self._coverage.observe(this, picture)
         await add_finalizer(self._client, this.chain)
         if spec.suspend:
             this.report.suspended = True
@@ -175,6 +180,7 @@ class Reconciler:
             this.update(inventory=inventory_status(store, live.inventory))
         this.events.extend(certificate_news(certificates, picture.certificates))
         self._note_waiting(this, spec)
+        await self._coverage.restart(this, picture, settled=healthy)
         hubble = this.report.stages.get(Stage.HUBBLE) if this.report.hold else None
         this.update(hubble=hubble_word(spec.hubble, ready=not hubble.waiting_for if hubble else healthy))
         if healthy:
