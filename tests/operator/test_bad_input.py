@@ -40,9 +40,9 @@ SPECS: dict[str, tuple[dict[str, Any], Reason, str]] = {
         "v1.18.5",
     ),
     "a feature of a later release": (
-        GOOD | {"unmanagedPods": {"action": "Restart"}},
+        GOOD | {"hubble": {"export": {"profile": "denied"}}},
         Reason.FEATURE_NOT_AVAILABLE,
-        "unmanagedPods",
+        "hubble.export.profile",
     ),
     "another primary": (GOOD | {"primary": {"plugin": "flannel"}}, Reason.FEATURE_NOT_AVAILABLE, "flannel"),
 }

@@ -52,6 +52,8 @@ def test_the_main_job_works_with_the_shipped_roles_alone(world: Harness) -> None
         ("cnichain-operator", "patch", "mutatingwebhookconfigurations.admissionregistration.k8s.io"),
         ("cnichain-operator", "get", "installations.operator.tigera.io/other"),
         ("cnichain-operator", "patch", "installations.operator.tigera.io/default"),
+        ("cnichain-operator", "delete", "pods --namespace=default"),
+        ("cnichain-operator", "patch", "deployments.apps --namespace=default"),
         ("cnichain-agent", "get", "secrets --namespace=kube-system"),
         ("cnichain-agent", "patch", "cnichainnodes.cnichain.io"),
         ("cnichain-agent", "list", "pods"),

@@ -35,6 +35,7 @@ EVERYTHING: Object = {
         },
     },
     "adopt": True,
+    "unmanagedPods": {"action": "Restart"},
     "deletionPolicy": "Uninstall",
 }
 LEFT_OF_AN_ADOPTION = "an uninstallation in the middle of an adoption watches what is left of the other installation"
@@ -142,6 +143,29 @@ def job_of_helm(world: Harness) -> None:
     world.kubectl("create", "--filename=-", stdin=json.dumps(body))
 
 
+OLD_PODS = ("deployment", "statefulset", "daemonset")
+"""A workload of each kind has a pod from before the chain, so that it is restarted; named by its kind."""
+
+
+def workload_from_before(world: Harness, kind: str) -> None:
+    """A workload of one pod (a DaemonSet: one for each node), and wait for it."""
+    labels = {"app": kind}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "main"}]}}
+    spec: Object = {"selector": {"matchLabels": labels}, "template": template}
+    spec |= {"serviceName": kind} if kind == "statefulset" else {}
+    named = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}[kind]
+    body = {"apiVersion": "apps/v1", "kind": named, "metadata": {"name": kind, "namespace": "default"}, "spec": spec}
+    world.kubectl("create", "--filename=-", stdin=json.dumps(body))
+    world.kubectl("rollout", "status", f"{kind}/{kind}", "--timeout=50s")
+
+
+def is_restarted(world: Harness) -> bool:
+    """Whether a pod of each kind of workload was evicted, and its workload told so."""
+    made = [item for item in world.audited() if item["requestURI"].endswith("/eviction")]
+    gone = {item["objectRef"]["name"].split("-")[0] for item in made if item["responseStatus"]["code"] == 201}
+    return set(OLD_PODS) <= gone
+
+
 def calico(version: str) -> Object:
     return EVERYTHING | {"policyEngine": "Calico", "calico": {"enabled": True, "version": version}}
 
@@ -154,11 +178,14 @@ def test_every_verb_is_used(world: Harness) -> None:
     job_of_helm(world)
     world.kubectl("delete", "namespace", "cilium-secrets", "--timeout=50s")  # it is made anew, with the roles in it
     world.kubectl("taint", "nodes", "--all", "cnichain.io/chain-not-ready=:PreferNoSchedule")
+    for kind in OLD_PODS:
+        workload_from_before(world, kind)
     with ExitStack() as stack:
-        stack.enter_context(world.operator(kubeconfig=str(operator), leader_elect="true"))
+        stack.enter_context(world.operator(kubeconfig=str(operator), leader_elect="true", coverage_seconds="1"))
         stack.enter_context(world.agents(kubeconfig=agent))
         world.apply_chain(EVERYTHING)
         world.wait_ready()
+        world.wait("a pod of each kind of workload is restarted", lambda: is_restarted(world), 60)
         lost = ("deployment/hubble-relay", "daemonset/cilium-envoy")
         world.kubectl("delete", *lost, *kube_system, "--timeout=30s")
         world.wait("both are back", lambda: all(world.exists(one, *kube_system) for one in lost), 60)

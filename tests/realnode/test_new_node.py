@@ -17,7 +17,8 @@ from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import load_credentials
 from cnichain.kube.resources import CHAIN_NODES, NODES
 from cnichain.plan.nodes import chain_node_record, node_record
-from cnichain.reconcile.nodesync import NodeView, open_nodes, sync_scope
+from cnichain.reconcile.nodesync import NodeView, open_nodes
+from cnichain.reconcile.rollout import Fleet
 from realnode.chainnode import ChainNode
 from realnode.config import PAUSE_IMAGE
 from realnode.namespaces import wait_for
@@ -94,7 +95,7 @@ def _pass(node: RealNode) -> list[str]:
 
     async def inside() -> list[str]:
         async with KubeClient(load_credentials(node.control_plane.kubeconfig)) as client:
-            await sync_scope(client, await _view(client), SPEC, NodeSpec(), "default")
+            await _open_wave(client)
             return await open_nodes(client, await _view(client), SPEC)
 
     return asyncio.run(inside())
@@ -140,3 +141,10 @@ def _wait_running(node: RealNode) -> str:
     selector = f"--selector=app={APP['app']}"
     return wait_for("the pod does not run on the open node",
                     lambda: kubectl("get", "pods", selector, f"--output=jsonpath={path}"), 60.0)  # fmt: skip
+
+
+async def _open_wave(client: KubeClient) -> None:
+    """What a rollout does with every node that has joined."""
+    view = await _view(client)
+    scope = view.scope(SPEC)
+    await Fleet(client, view, scope, pods=(), wanted=NodeSpec(), owner="default").start(scope, {})

@@ -206,7 +206,10 @@ class UnmanagedPodsSpec(_Model):
     """Pods in scope that Cilium does not manage."""
 
     action: UnmanagedAction = UnmanagedAction.REPORT
-    """Report them, or restart them within a budget."""
+    """Report them, or restart them within a budget. Left out: Report."""
+    max_unavailable: Annotated[int, Field(ge=1, le=3)] = 1
+    """With Restart: pods of one Deployment or StatefulSet that may be down at once. Left out: 1. PodDisruptionBudgets
+    hold besides. DaemonSets and the cluster's DNS always go one by one."""
 
 
 class CNIChainSpec(_Model):

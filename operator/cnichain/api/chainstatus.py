@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from cnichain.api.chainnode import Condition
 from cnichain.api.model import STATUS_CONFIG
 from cnichain.api.names import CONFLIST_FILE
+from cnichain.api.podsstatus import PodsStatus
 from cnichain.api.rolloutstatus import RejectedStatus, RolloutStatus
 
 
@@ -237,6 +238,8 @@ class CNIChainStatus(_Status):
     """Versions of the parts."""
     nodes: NodesStatus | None = None
     """Counts of nodes."""
+    pods: PodsStatus | None = None
+    """Pods in scope, by whether Cilium manages them."""
     preflight: Annotated[list[PreflightStatus], Field(max_length=64)] = []
     """What the checks before a change found, but for what is fine."""
     certificates: CertificatesStatus | None = None

@@ -11,6 +11,7 @@ from cnichain.api.reasons_calico import CALICO_REASONS
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_certs import CERTIFICATE_REASONS
 from cnichain.api.reasons_chain import CHAIN_REASONS
+from cnichain.api.reasons_coverage import COVERAGE_REASONS
 from cnichain.api.reasons_lease import LEASE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_plan import PLAN_REASONS
@@ -32,7 +33,6 @@ class Reason(StrEnum):
     NODES_NOT_VERIFIED = "NodesNotVerified"
     NO_NODES_IN_SCOPE = "NoNodesInScope"
     NOT_STARTED = "NotStarted"
-    NOT_MEASURED = "NotMeasured"
     DISABLED = "Disabled"
     DRIFT_CORRECTED = "DriftCorrected"
     NO_DRIFT = "NoDrift"
@@ -176,6 +176,14 @@ class Reason(StrEnum):
 
     # Which of several operators writes.
     LEASE_LOST = "LeaseLost"
+    # Pods that Cilium manages, and pods that it does not (reasons_coverage.py).
+    NOT_MEASURED = "NotMeasured"
+    ALL_MANAGED = "AllManaged"
+    UNMANAGED_PODS = "UnmanagedPods"
+    ENDPOINTS_NOT_PUBLISHED = "EndpointsNotPublished"
+    POD_RESTARTED = "PodRestarted"
+    EVICTION_REFUSED = "EvictionRefused"
+    RESTARTS_STOPPED = "RestartsStopped"
 
     # One node.
     CHAIN_VERIFIED = "ChainVerified"
@@ -205,6 +213,7 @@ _PARTS = (
     CATALOGUE_REASONS,
     CERTIFICATE_REASONS,
     CHAIN_REASONS,
+    COVERAGE_REASONS,
     LEASE_REASONS,
     NODE_REASONS,
     PLAN_REASONS,

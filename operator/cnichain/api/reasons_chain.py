@@ -31,7 +31,6 @@ CHAIN_REASONS: dict[str, ReasonInfo] = {
         "Correct the selector, or add nodes.",
     ),
     "NotStarted": info("An earlier stage is not finished yet.", warning=False),
-    "NotMeasured": info("This release does not measure it.", warning=False),
     "Disabled": info("The part is switched off in spec.", warning=False),
     "DriftCorrected": info(
         "An object or field that the operator owns was changed or deleted by someone else and was put back.",

@@ -13,7 +13,7 @@ import click
 
 from cnichain.api.errors import ChainError
 from cnichain.api.names import SYSTEM_NAMESPACE
-from cnichain.controller.runtime import run_operator
+from cnichain.controller.runtime import Ports, run_operator
 from cnichain.kube.credentials import CredentialsError
 from cnichain.kube.fence import Timing
 from cnichain.reconcile.settings import OFFICIAL_CALICO_REPOSITORY, OFFICIAL_CHART_REPOSITORY, Settings
@@ -46,6 +46,14 @@ def default_cache() -> Path:
     type=click.FloatRange(min=0, max=86400),
     help="How long each step of replacing the CA lasts at least; pods get a changed Secret within two minutes.",
 )
+@click.option(
+    "--coverage-seconds",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=1, max=600),
+    help="How often pods are counted; an unmanaged one is older than twice this, and was seen so twice.",
+)
+@click.option("--metrics-port", type=int, help="Serve /metrics on this port; left out: none are served.")
 @click.option("--health-port", type=int, help="Serve /healthz and /readyz on this port.")
 @click.option(
     "--leader-elect",
@@ -69,11 +77,13 @@ def operator(
     namespace: str,
     resync_seconds: float,
     ca_rotation_wait_seconds: float,
+    coverage_seconds: float,
     health_port: int | None,
     leader_elect: bool,
     lease_seconds: float,
     renew_seconds: float,
     retry_seconds: float,
+    metrics_port: int | None,
     log_level: str,
 ) -> None:
     """Run the operator until it is stopped."""
@@ -96,10 +106,12 @@ def operator(
         namespace=namespace,
         resync_seconds=resync_seconds,
         rotation_wait=timedelta(seconds=ca_rotation_wait_seconds),
+        coverage_seconds=coverage_seconds,
         # Of this process alone: who starts again on the same machine is another one, as the Lease sees it.
         instance=f"cnichain-operator-{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
     )
+    ports = Ports(health=health_port, metrics=metrics_port)
     try:
-        asyncio.run(run_operator(settings, kubeconfig=kubeconfig, health_port=health_port, election=election))
+        asyncio.run(run_operator(settings, kubeconfig=kubeconfig, ports=ports, election=election))
     except (CredentialsError, ChainError) as error:
         raise click.ClickException(str(error)) from error

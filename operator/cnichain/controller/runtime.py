@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,12 +18,14 @@ from cnichain.catalogue.model import Catalogue
 from cnichain.controller.handlers import Context, build_registry, build_settings
 from cnichain.controller.health import Health, serving
 from cnichain.controller.keeper import Keeper, Wakeups
+from cnichain.controller.metricsserver import metrics_served
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import Credentials, load_credentials
 from cnichain.kube.fence import Fence, Timing
 from cnichain.kube.lease import Elector, LeaseStore
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.loop import Reconciler
+from cnichain.reconcile.metrics import REGISTRY
 from cnichain.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,9 +34,15 @@ EXIT_LEASE_LOST = 75
 """sysexits' EX_TEMPFAIL: start it again, it then stands by."""
 
 
-async def run_operator(
-    settings: Settings, *, kubeconfig: Path | None, health_port: int | None, election: Timing | None
-) -> None:
+@dataclass(frozen=True)
+class Ports:
+    """Where the process serves; None: it does not."""
+
+    health: int | None
+    metrics: int | None
+
+
+async def run_operator(settings: Settings, *, kubeconfig: Path | None, ports: Ports, election: Timing | None) -> None:
     """Run until SIGTERM or SIGINT. election: how the lease is held; None for one that is alone.
 
     Ends the process with EXIT_LEASE_LOST when the lease is lost. Raises CredentialsError when there is no way to the
@@ -45,7 +54,7 @@ async def run_operator(
     for number in (signal.SIGTERM, signal.SIGINT):
         # Kopf puts its own in their place when it starts, and looks at `stop` as well.
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serving(health, health_port):
+    async with serving(health, ports.health), metrics_served(REGISTRY, ports.metrics):
         if election is None:
             async with KubeClient(credentials, user_agent=settings.instance) as client:
                 await _lead(settings, credentials, catalogue, client, health, stop)

@@ -5,7 +5,8 @@
   of the Deployment, and again when the CRDs were removed.
 - For the install container of the cilium DaemonSet: once a node's pod with the label k8s-app=cilium is Running, an
   executable `cilium-cni` is put into the bin folder of that node's folder. It is a placeholder, not the plugin.
-- For tigera-operator: see tigera.py. It alone writes to the API.
+- For cilium-agent: the CiliumEndpoints of the pods that went through the chain, see endpoints.py.
+- For tigera-operator: see tigera.py.
 
 It looks about twice a second, at the whole state each time, so nothing is missed.
 """
@@ -21,12 +22,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cnichain.dev.endpoints import EndpointPublisher
 from cnichain.dev.errors import DevError
 from cnichain.dev.linux import die_with_parent
 from cnichain.dev.nodefolder import NodeFolder, write_placeholder
@@ -113,11 +115,16 @@ class StandIns:
     cilium_crds: Path
     registered: tuple[str, int] | None = None
     registering: subprocess.Popen[bytes] | None = None
+    endpoints: EndpointPublisher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.endpoints = EndpointPublisher(self.api, self.nodes_dir, _say)
 
     def look(self) -> None:
         """See what is there and do what is due."""
         self._for_cilium_install()
         self._for_cilium_operator()
+        self.endpoints.look()
         TigeraOperator(self.api, _say).look()
 
     def close(self) -> None:

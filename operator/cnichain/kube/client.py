@@ -89,6 +89,30 @@ class KubeClient:
                 return None
             raise
 
+    async def pages(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
+    ) -> AsyncIterator[tuple[list[Object], str]]:
+        """Objects page by page, each with the resourceVersion: for those who need not hold them all at once."""
+        params = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        params |= {"fieldSelector": fields} if fields else {}
+        while True:
+            page = await self.request(
+                "GET",
+                resource.path(namespace),
+                params=params,
+                accept=METADATA_ACCEPT if metadata_only else "application/json",
+            )
+            yield page.get("items") or [], page["metadata"].get("resourceVersion", "")
+            if not page["metadata"].get("continue"):
+                return
+            params["continue"] = page["metadata"]["continue"]
+
     async def list(
         self,
         resource: Resource,
@@ -99,22 +123,13 @@ class KubeClient:
         metadata_only: bool = False,
     ) -> tuple[list[Object], str]:
         """All objects, page by page, and the resourceVersion to watch from. A kind that is not served has none."""
-        params = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
-        params |= {"fieldSelector": fields} if fields else {}
         items: list[Object] = []
         version = ""
-        while True:
-            page = await self.request(
-                "GET",
-                resource.path(namespace),
-                params=params,
-                accept=METADATA_ACCEPT if metadata_only else "application/json",
-            )
-            items += page.get("items") or []
-            version = page["metadata"].get("resourceVersion", "")
-            if not page["metadata"].get("continue"):
-                return items, version
-            params["continue"] = page["metadata"]["continue"]
+        async for page, version in self.pages(  # noqa: B007 - the last version counts
+            resource, namespace=namespace, labels=labels, fields=fields, metadata_only=metadata_only
+        ):
+            items += page
+        return items, version
 
     async def apply(
         self,

@@ -74,14 +74,17 @@ class Reflector(Generic[Record]):
                 await asyncio.sleep(delay)
 
     async def _list(self) -> str:
-        objects, version = await self._client.list(
+        records: dict[tuple[str, str], Record] = {}
+        version = ""
+        # Page by page: 50,000 pods in full would take half a gigabyte before the first record is made.
+        async for objects, version in self._client.pages(  # noqa: B007 - the last version counts
             self._resource,
             namespace=self._namespace,
             labels=self._labels,
             fields=self._fields,
             metadata_only=self._metadata_only,
-        )
-        records = {_key(item): self._project(item) for item in objects}
+        ):
+            records |= {_key(item): self._project(item) for item in objects}
         first = not self.synced.is_set()
         if records != self.records or first:
             self.records = records

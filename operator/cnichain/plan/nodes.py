@@ -65,6 +65,7 @@ class ChainNodeRecord:
     source_file: str = ""
     plugins: tuple[str, ...] = ()
     drop_ins: tuple[str, ...] = ()
+    ready_since: str = ""
 
     @property
     def verified(self) -> bool:
@@ -95,7 +96,7 @@ def chain_node_record(item: Mapping[str, Any]) -> ChainNodeRecord:
     """The record of a CNIChainNode."""
     metadata, status = item["metadata"], item.get("status") or {}
     owners = [owner["uid"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "Node"]
-    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or [])
+    conditions = [one for one in status.get("conditions") or [] if one["type"] == "Ready" and one["status"] == "True"]
     return ChainNodeRecord(
         name=metadata["name"],
         node_uid=owners[0] if owners else "",
@@ -105,11 +106,12 @@ def chain_node_record(item: Mapping[str, Any]) -> ChainNodeRecord:
         state=status.get("state", ""),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
-        ready=ready,
+        ready=bool(conditions),
         effective_file=_shared(status.get("effectiveFile")),
         source_file=_shared(status.get("sourceFile")),
         plugins=tuple(map(_shared, status.get("plugins") or ())),
         drop_ins=tuple(map(_shared, status.get("dropIns") or ())),
+        ready_since=conditions[0].get("lastTransitionTime", "") if conditions else "",
     )
 
 

@@ -5,7 +5,7 @@ looked at anew in each pass.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from cnichain.api.errors import ChainError
@@ -69,7 +69,22 @@ class Cluster:
             self._spawn(key, reflector)
 
     def _spawn(self, key: str, reflector: Reflector[Any]) -> None:
-        self._tasks[key] = asyncio.create_task(reflector.run(), name=f"watch {key}")
+        self.run(key, reflector.run())
+
+    def run(self, key: str, work: Coroutine[None, None, None]) -> None:
+        """Run what belongs to the watches for as long as they run. key: a name that nothing else has."""
+        self._tasks[key] = asyncio.create_task(work, name=f"watch {key}")
+
+    async def end(self, key: str) -> None:
+        """End what `run` has begun; nothing when it does not run."""
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def wake(self) -> None:
+        """Wake the reconcile loop."""
+        self._wake()
 
     async def nodes(self) -> dict[str, NodeRecord]:
         """All nodes by name. Raises ChainError(ApiUnavailable) when their first list is late."""

@@ -35,7 +35,7 @@ def conditions(report: Report, previous: Iterable[Condition], now: str) -> list[
     """All conditions. What a pass did not get to is carried over: it is still the newest word on it."""
     before = {item.type: item for item in previous}
     verdicts = _parts(report) if report.removal is None else _removed_parts(report.removal)
-    for kind in (*NEEDED, Type.CATALOGUE_VALID):
+    for kind in (*NEEDED, Type.PODS_MANAGED, Type.CATALOGUE_VALID):
         if kind not in verdicts and kind.value not in before:
             verdicts[kind] = Verdict("Unknown", Reason.NOT_STARTED, "An earlier step is not finished yet.")
     verdicts |= _summary(report, verdicts)
@@ -100,9 +100,9 @@ def _parts(report: Report) -> dict[Type, Verdict]:
         verdicts[Type.CALICO_READY] = calico
     if report.error is not None:
         verdicts[report.error_in] = Verdict("False", report.error.reason, report.error.message)
-    verdicts[Type.PODS_MANAGED] = Verdict(
-        "Unknown", Reason.NOT_MEASURED, "This release does not count the pods that Cilium manages."
-    )
+    if report.coverage is not None:
+        said = report.coverage
+        verdicts[Type.PODS_MANAGED] = Verdict(said.status, said.reason, said.message)
     verdicts[Type.DRIFTED] = _drifted(report)
     verdicts[Type.ROLLED_BACK] = rolled_back(report)
     return verdicts

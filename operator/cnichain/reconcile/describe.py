@@ -59,7 +59,6 @@ def describe(this: Pass, picture: Picture) -> None:
     if picture.rendered.notes and picture.rendered.values_digest != before:
         this.events.append((Reason.VALUE_MOVED, " ".join(picture.rendered.notes)))
     this.update(
-        unmanaged="Unknown",
         effective=EffectiveStatus(
             primary=spec.primary.plugin.value,
             min_version=spec.primary.min_version or picture.rule.recommended_minimum,

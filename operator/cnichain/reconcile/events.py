@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from cnichain.api.names import API_VERSION, KIND_CHAIN
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.api.times import utc_now
-from cnichain.kube.client import KubeClient
+from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import EVENTS
 
@@ -47,6 +47,12 @@ class Recorder:
     instance: str
     _posted: OrderedDict[tuple[str, str, str], _Posted] = field(default_factory=OrderedDict)
 
+    async def about(self, reference: Object, reason: Reason, message: str) -> None:
+        """Post one event about any namespaced object, in its namespace. Each is posted, so the caller sees to it that
+        they are few; a failure is logged and goes no further."""
+        name = f"{reference['name']}.{uuid.uuid4().hex[:16]}"
+        await self._send(self.client.create(EVENTS, self._body(name, reference, reason, message, utc_now())))
+
     async def event(self, name: str, uid: str, reason: Reason, message: str) -> None:
         """Post one event. A failure is logged and goes no further: an event is news, the condition is the truth."""
         now, clock = utc_now(), time.monotonic()
@@ -64,12 +70,16 @@ class Recorder:
         self._posted[key] = _Posted(event_name, clock, clock)
         while len(self._posted) > REMEMBERED:
             self._posted.popitem(last=False)
-        body = {
+        reference: Object = {"apiVersion": API_VERSION, "kind": KIND_CHAIN, "name": name, "uid": uid}
+        await self._send(self.client.create(EVENTS, self._body(event_name, reference, reason, message, now)))
+
+    def _body(self, name: str, reference: Object, reason: Reason, message: str, now: str) -> Object:
+        return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": event_name, "namespace": EVENT_NAMESPACE},
-            "involvedObject": {"apiVersion": API_VERSION, "kind": KIND_CHAIN, "name": name, "uid": uid},
-            "type": "Warning" if warning else "Normal",
+            "metadata": {"name": name, "namespace": reference.get("namespace", EVENT_NAMESPACE)},
+            "involvedObject": reference,
+            "type": "Warning" if REASONS[reason].warning else "Normal",
             "reason": reason.value,
             "message": message[:MESSAGE_LIMIT],
             "source": {"component": "cnichain-operator"},
@@ -79,7 +89,6 @@ class Recorder:
             "lastTimestamp": now,
             "count": 1,
         }
-        await self._send(self.client.create(EVENTS, body))
 
     async def _count(self, event_name: str, count: int, now: str) -> None:
         patch: list[dict[str, object]] = [

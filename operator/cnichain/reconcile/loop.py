@@ -37,6 +37,7 @@ from cnichain.reconcile.adoption import adopted, agreed, first_minor_with, take_
 from cnichain.reconcile.care import Care, Event
 from cnichain.reconcile.certificates import certificate_news, request_of
 from cnichain.reconcile.cluster import Cluster
+from cnichain.reconcile.coverage import CoverageKeeper
 from cnichain.reconcile.describe import Pass, content, describe, inventory_status
 from cnichain.reconcile.events import Recorder
 from cnichain.reconcile.finalizer import add_finalizer
@@ -81,6 +82,7 @@ class Reconciler:
         self._care = Care(client)
         self._away_since: float | None = None
         self._node_news = NodeNews()
+        self._coverage = CoverageKeeper(client, cluster, self._recorder, settings)
 
     async def run(self, name: str) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
@@ -93,8 +95,10 @@ class Reconciler:
     async def _run(self, name: str) -> Outcome:
         chain = await self._client.get(CHAINS, name)
         if chain is None:
+            await self._coverage.forget(name)
             return Outcome(ready=False, gone=True)
         if chain["metadata"].get("deletionTimestamp"):
+            await self._coverage.forget(name)
             return await self._teardown.run(chain)
         current = chain.get("status") or {}
         report = Report(generation=chain["metadata"]["generation"], drift=self._drift)
@@ -151,6 +155,7 @@ class Reconciler:
         certificates = this.status.certificates
         this.events.extend(self._node_news.news(picture.nodes.reports))
         describe(this, picture)
+        await self._coverage.observe(this, picture)
         await add_finalizer(self._client, this.chain)
         if spec.suspend:
             this.report.suspended = True
@@ -195,6 +200,7 @@ class Reconciler:
             this.update(inventory=inventory_status(store, live.inventory))
         this.events.extend(certificate_news(certificates, picture.certificates))
         await self._note_waiting(this, spec, rolling)
+        await self._coverage.restart(this, picture, settled=healthy)
         self._note_health(this, picture, healthy=healthy)
 
     @staticmethod

@@ -66,6 +66,15 @@ class Hold:
         return replace(self, message=self.message + more)
 
 
+@dataclass(frozen=True)
+class Said:
+    """A verdict on a condition that is worked out elsewhere."""
+
+    status: str
+    reason: Reason
+    message: str
+
+
 @dataclass
 class Report:
     """What a pass saw and did, filled in as it goes.
@@ -76,7 +85,7 @@ class Report:
     that is not known. soon: what is waited for comes in a moment, and nothing that is watched says so.
     hold: a plan is not applied. fight, mutated: objects that another writer, or admission, keeps from being as applied.
     look_again: seconds until the next correction in a fight is due. rotation_again: how long until a step of replacing
-    the CA may be over, None when it is not being replaced.
+    the CA may be over, None when it is not being replaced. coverage: what PodsManaged says, None to leave it as it is.
     """
 
     generation: int
@@ -104,3 +113,4 @@ class Report:
     removal: Removal | None = None
     calico: str | None = None
     soon: bool = False
+    coverage: Said | None = None

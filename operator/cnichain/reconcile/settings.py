@@ -20,6 +20,7 @@ class Settings:
     calico_repository. helm: path or name of the program.
     catalogue: a file that adds to or overrides the catalogue. resync_seconds: a full look even if nothing woke us.
     rotation_wait: how long every step of replacing the CA lasts at least, so that the pods have the files of it.
+    coverage_seconds: pods are counted this often; an unmanaged one is older than twice this, and was seen so twice.
     """
 
     cache_dir: Path
@@ -31,4 +32,5 @@ class Settings:
     namespace: str = SYSTEM_NAMESPACE
     resync_seconds: float = 600.0
     rotation_wait: timedelta = DEFAULT_WAIT
+    coverage_seconds: float = 30.0
     instance: str = "cnichain-operator"

@@ -1,0 +1,36 @@
+"""Serves the operator's metrics for Prometheus. No more than that: what is measured is said where it is measured."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def metrics_served(registry: CollectorRegistry, port: int | None) -> AsyncIterator[None]:
+    """Serve /metrics on a port (0: any free one) for the time of the block; nothing when there is none.
+
+    Raises OSError when the port is taken.
+    """
+    if port is None:
+        yield
+        return
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    application = web.Application()
+    application.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        # As the health port: Prometheus comes from another host.
+        await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104
+        logger.info("metrics are served on port %d", runner.addresses[0][1])
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,81 @@
+"""Stand-ins for the parts of Cilium that cannot run on the real node, for tests in which the operator installs it.
+
+The node has no image of Cilium's. So the DaemonSets are told to run nowhere, cilium-operator runs on a node of kwok's,
+and here are in the agent's place: a pod that carries its labels and is Ready, Cilium's CRDs (registered by Cilium's own
+code), and the CiliumEndpoints of those pods that the real cilium-cni has told the stand-in agent of (ciliumagent.py).
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnichain.dev import manifests
+from cnichain.dev.endpoints import endpoint
+from realnode.config import PAUSE_IMAGE
+from realnode.node import RealNode
+from realnode.pods import pod
+
+Object = dict[str, Any]
+
+NOWHERE = {"cnichain.dev/nowhere": "true"}
+FAKE = {"cnichain.dev/fake": "true"}
+VALUES: Object = {"nodeSelector": NOWHERE, "envoy": {"enabled": False}, "operator": {"nodeSelector": FAKE}}
+"""Values of the chart with which nothing of Cilium's is put on the real node."""
+AGENT_POD = "cilium-stand-in"
+
+
+@dataclass
+class StandInCilium:
+    """published: names of the pods in `default` whose endpoint was made."""
+
+    node: RealNode
+    published: set[str] = field(default_factory=set)
+
+    @classmethod
+    @contextmanager
+    def run(cls, node: RealNode) -> Iterator["StandInCilium"]:
+        """A node of kwok's, aws-node's DaemonSet for preflight to find, the CRDs, and the agent of the real node."""
+        fake = manifests.node(0)
+        fake["metadata"]["labels"] |= FAKE
+        aws_node = manifests.aws_node()
+        for item in aws_node:
+            if item["kind"] == "DaemonSet":
+                item["spec"]["template"]["spec"]["nodeSelector"] = NOWHERE
+        agent = pod(AGENT_POD, node.name, image=PAUSE_IMAGE, host_network=True)
+        agent["metadata"] |= {"namespace": "kube-system", "labels": {"k8s-app": "cilium"}}
+        # With a controller of its own, as a static pod has, or the DaemonSet would take it for one of its pods.
+        uid = node.control_plane.run_kubectl("get", "node", node.name, "--output=jsonpath={.metadata.uid}")
+        owner = {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": uid, "controller": True}
+        agent["metadata"]["ownerReferences"] = [owner]
+        everything = "\n---\n".join(json.dumps(item) for item in (fake, *aws_node, agent))
+        kubectl = node.control_plane.run_kubectl
+        node.install_plugin("cilium-cni")
+        node.start_cilium_agent()
+        try:
+            kubectl("apply", "--server-side", "--filename=-", stdin=everything)
+            command = [str(node.control_plane.toolbox.path("cilium-crds"))]
+            command.append(f"--kubeconfig={node.control_plane.kubeconfig}")
+            subprocess.run(command, capture_output=True, timeout=60, check=True)
+            yield cls(node)
+        finally:
+            arguments = ("--ignore-not-found", "--timeout=60s", "--filename=-")
+            kubectl("delete", *arguments, stdin=everything, timeout=70)
+
+    def told(self) -> set[str]:
+        """Names of the pods in `default` that went through the chain: cilium-cni has told of them."""
+        lines = (self.node.layout.log_dir / "cilium-agent.log").read_text(encoding="utf-8").splitlines()
+        named = [line.split()[1] for line in lines if line.startswith("endpoint ")]
+        return {name.removeprefix("default/") for name in named if name.startswith("default/")}
+
+    def publish_endpoints(self) -> None:
+        """Make the CiliumEndpoint of each such pod that runs, as cilium-agent does."""
+        kubectl = self.node.control_plane.run_kubectl
+        for item in json.loads(kubectl("get", "pods", "--output=json"))["items"]:
+            name = item["metadata"]["name"]
+            if name in self.told() - self.published and item["status"].get("podIP"):
+                body = json.dumps(endpoint(item))
+                kubectl("apply", "--server-side", "--field-manager=cilium-agent", "--filename=-", stdin=body)
+                self.published.add(name)
