@@ -222,9 +222,7 @@ class Harness:
 
 
 @contextmanager
-def harness(
-    work: Path, chart_dir: Path, *, nodes: int = 3, pools: tuple[str, ...] = POOLS
-) -> Iterator[Harness]:
+def harness(work: Path, chart_dir: Path, *, nodes: int = 3, pools: tuple[str, ...] = POOLS) -> Iterator[Harness]:
     """A fresh control plane with EKS-like nodes of these node groups, the CRDs and the operator's namespace."""
     with ControlPlane.run(work / "cp", nodes=nodes, pools=pools, eks=True) as control_plane:
         for path in ("crds", "deploy/base/namespace.yaml"):
