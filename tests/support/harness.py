@@ -97,6 +97,17 @@ class Harness:
         found: Object = self.wait("Ready is True", lambda: self._ready().get("status") == "True" and self._ready())
         return found
 
+    def wait_through(self, seconds: float = READY_SECONDS) -> None:
+        """Wait until the chain is Ready as its newest spec wants it."""
+
+        def is_through() -> bool:
+            chain = self.get("cnichain", "default")
+            found = [item for item in (chain.get("status") or {}).get("conditions") or [] if item["type"] == "Ready"]
+            generation = chain["metadata"]["generation"]
+            return any(item["status"] == "True" and item["observedGeneration"] == generation for item in found)
+
+        self.wait("Ready is True for the newest spec", is_through, seconds)
+
     def _ready(self) -> Object:
         return self.conditions().get("Ready", {})
 

@@ -62,7 +62,7 @@ class SharedInotify(threading.Thread):
         self._inotify = Inotify()
         self._lock = threading.Lock()
         self._parts: dict[int, Part] = {}
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
+        self._ending = os.eventfd(0, os.EFD_CLOEXEC)
 
     def part(self) -> Part:
         """A new part, which watches nothing yet."""
@@ -91,19 +91,19 @@ class SharedInotify(threading.Thread):
     def run(self) -> None:
         """Hands events out until `stop`."""
         poller = select.poll()
-        for descriptor in (self._inotify.fileno(), self._stop):
+        for descriptor in (self._inotify.fileno(), self._ending):
             poller.register(descriptor, select.POLLIN)
-        while all(descriptor != self._stop for descriptor, _ in poller.poll()):
+        while all(descriptor != self._ending for descriptor, _ in poller.poll()):
             with self._lock:
                 for event in self._inotify.read():
                     self._hand_out(event)
 
     def stop(self) -> None:
         """Ends the thread, and gives everything back."""
-        os.eventfd_write(self._stop, 1)
+        os.eventfd_write(self._ending, 1)
         self.join()
         self._inotify.close()
-        os.close(self._stop)
+        os.close(self._ending)
 
     def _hand_out(self, event: Event) -> None:
         """An overflow of the queue belongs to no watch: all of them may have lost events."""
