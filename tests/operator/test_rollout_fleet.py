@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from availability import Moment, moments, nodes_with_image, opened, restarted, told, worst
+from availability import Moment, moments, nodes_with_image, opened, ready_words, restarted, told, worst
 from endstate import differences, end_state
 from faultproxy import Answered, fault_proxy
 from faultypods import CRASHES, NEVER_READY, NO_IMAGE, crashes_after, faulty_pods
@@ -83,6 +83,13 @@ def goes_by_canaries(history: History, order: list[str]) -> None:
     assert not set(before_the_rest[-1].unavailable), "the canaries are well before the rest follows"
 
 
+def is_ready_at_the_end(history: History) -> None:
+    """Ready is not True for the new spec while nodes are still to be changed."""
+    last = touched_at(history, touched(history)[-1])
+    early = [words for words in ready_words(history) if words[1] == "True" and words[0] < last]
+    assert early == [], f"Ready too early; all that it said: {ready_words(history)}"
+
+
 def touched_at(history: History, name: str) -> int:
     """The version at which a node first became unavailable."""
     return next(moment.version for moment in moments(history) if name in moment.unavailable)
@@ -102,6 +109,7 @@ def test_an_adoption_reaches_the_nodes_wave_by_wave(world: Harness) -> None:
     with world.operator(), recorded(world) as record:
         world.apply_chain(spec(OLDEST))
         world.wait_through(CHANGE_SECONDS)
+    is_ready_at_the_end(record.history)
     assert opened(record.history) == touched(record.history)
     goes_by_canaries(record.history, touched(record.history))
     assert set(agent_images(world).values()) == {agent_image(OLDEST)}
@@ -120,6 +128,7 @@ def test_a_change_of_version_restarts_wave_by_wave(world: Harness, ends: dict[st
             world.apply_chain(spec(version))
             world.wait_through(CHANGE_SECONDS)
         ends[version] = end_state(world)
+    is_ready_at_the_end(record.history)
     goes_by_canaries(record.history, touched(record.history))
     assert set(agent_images(world).values()) == {agent_image(version)}
     seen = {

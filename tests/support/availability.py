@@ -58,7 +58,7 @@ class _Now:
         elif kind == "Pod":
             name = self._take_pod(item, is_there)
             self._judge(name)
-        else:
+        elif kind in {"Node", "CNIChainNode"}:
             _keep(self.nodes if kind == "Node" else self.chain_nodes, item, is_there)
             if kind == "Node" and not is_there:  # another node may come under its name
                 for nodes in self.was_ready.values():
@@ -164,6 +164,22 @@ def told(history: History) -> set[str]:
         if known.get(name) != spec:
             found.add(name)
         known[name] = spec
+    return found
+
+
+def ready_words(history: History) -> list[tuple[int, str, str, str]]:
+    """What the CNIChain's Ready said of its newest spec, without repetitions: version, status, reason and message."""
+    found: list[tuple[int, str, str, str]] = []
+    for change in history.changes:
+        if change.kind != "CNIChain" or change.verb == "DELETED":
+            continue
+        item, status = change.item, change.item.get("status") or {}
+        for one in status.get("conditions") or []:
+            if one["type"] != "Ready" or one.get("observedGeneration") != item["metadata"]["generation"]:
+                continue
+            words = (one["status"], one["reason"], one["message"])
+            if not found or found[-1][1:] != words:
+                found.append((change.version, *words))
     return found
 
 

@@ -4,9 +4,9 @@
         ...
     assert worst(record.history).count <= 3
 
-The watches of nodes, agent pods, CNIChainNodes and DaemonSets start from one resourceVersion. It is etcd's revision,
-which all kinds share, so the events of all of them have one order. A watch that breaks fails the test, since events may
-be missing then; at the end the API server's own lists are waited for, so that no event is still on its way.
+The watches of nodes, agent pods, DaemonSets and our own resources start from one resourceVersion. It is etcd's
+revision, which all kinds share, so the events of all of them have one order. A watch that breaks fails the test, since
+events may be missing then; at the end the API server's own lists are waited for, so that no event is still on its way.
 """
 
 import http.client
@@ -32,6 +32,7 @@ COLLECTIONS = {
     "Pod": ("/api/v1/namespaces/kube-system/pods", {"labelSelector": "k8s-app in (cilium,cilium-envoy)"}),
     "CNIChainNode": ("/apis/cnichain.io/v1alpha1/cnichainnodes", {}),
     "DaemonSet": ("/apis/apps/v1/namespaces/kube-system/daemonsets", {}),
+    "CNIChain": ("/apis/cnichain.io/v1alpha1/cnichains", {}),
 }
 """Kind to path and query."""
 REQUEST_SECONDS = 20.0
