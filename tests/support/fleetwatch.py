@@ -4,9 +4,10 @@
         ...
     assert worst(record.history).count <= 3
 
-The watches of nodes, agent pods, DaemonSets and our own resources start from one resourceVersion. It is etcd's
-revision, which all kinds share, so the events of all of them have one order. A watch that breaks fails the test, since
-events may be missing then; at the end the API server's own lists are waited for, so that no event is still on its way.
+Nodes, agent pods, DaemonSets and our own resources are watched. A resourceVersion is etcd's revision, which all kinds
+share, so the events of all watches have one order; the record begins with the last of them to begin. A watch that
+breaks fails the test, since events may be missing then; at the end what is recorded must lead to what the API server
+lists, so that no event is still on its way.
 """
 
 import http.client
@@ -40,6 +41,8 @@ SILENCE_SECONDS = 180.0
 """Without a word for so long a watch is broken: the API server sends a bookmark each minute."""
 CATCH_UP_SECONDS = 30.0
 LOOK_SECONDS = 0.05
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""Annotation of the bookmark after the objects that were there when a watch began."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,14 @@ class History:
 
     @classmethod
     def of(cls, version: int, before: dict[str, list[Object]], changes: list[Change]) -> "History":
-        """changes: in any order, as several watches bring them."""
-        return cls(version, before, sorted(changes, key=lambda change: change.version))
+        """before: each kind as it was at that version or earlier. changes: since then, in any order."""
+        ordered = sorted(changes, key=lambda change: change.version)
+        then = {kind: {_name(item): item for item in items} for kind, items in before.items()}
+        for change in ordered:
+            if change.version <= version:
+                _apply(then.setdefault(change.kind, {}), change)
+        since = [change for change in ordered if change.version > version]
+        return cls(version, {kind: [*items.values()] for kind, items in then.items()}, since)
 
 
 class WatchBrokenError(Exception):
@@ -76,42 +85,39 @@ class Recorder:
 
     control_plane: ControlPlane
     history: History = field(default_factory=lambda: History(0, {}, []))
-    _version: int = 0
-    _before: dict[str, list[Object]] = field(default_factory=dict)
-    _threads: "list[_Watch]" = field(default_factory=list)
+    _watches: "list[_Watch]" = field(default_factory=list)
 
     def start(self) -> None:
-        """Look at what is there, and watch from that very moment on."""
-        self._version = self._now()
-        self._before = {kind: self._list(kind, self._version) for kind in COLLECTIONS}
-        for kind in COLLECTIONS:
-            watch = _Watch(_connect(self.control_plane, SILENCE_SECONDS), self._headers, kind, self._version)
-            self._threads.append(watch)
+        """Watch all kinds. Returns when each has told what is there. WatchBrokenError when one has not."""
+        self._watches = [_Watch(self.control_plane, kind) for kind in COLLECTIONS]
+        for watch in self._watches:
             watch.start()
+        for watch in self._watches:
+            if not watch.started.wait(CATCH_UP_SECONDS) or watch.trouble:
+                raise WatchBrokenError(f"{watch.kind}: {watch.trouble or 'it does not begin'}")
 
     def stop(self) -> None:
         """Wait until all that has happened so far is recorded, and end. WatchBrokenError when something is missing."""
         try:
-            until = self._now()
-            for watch in self._threads:
-                self._wait(watch, until, {_name(item): _version(item) for item in self._list(watch.kind, until)})
+            until = int(_get(self.control_plane, COLLECTIONS["Node"][0], {"limit": "1"})["metadata"]["resourceVersion"])
+            for watch in self._watches:
+                self._wait(watch, until)
         finally:
-            for watch in self._threads:
+            for watch in self._watches:
                 watch.end()
-        changes = [change for watch in self._threads for change in watch.changes]
-        self.history = History.of(self._version, self._before, changes)
+        version = max(watch.version for watch in self._watches)
+        before = {watch.kind: watch.before for watch in self._watches}
+        self.history = History.of(version, before, [change for watch in self._watches for change in watch.changes])
 
-    def so_far(self) -> History:
-        """What is recorded by now; the newest events may be missing. WatchBrokenError when others are."""
-        broken = [f"{watch.kind}: {watch.trouble}" for watch in self._threads if watch.trouble]
-        if broken:
-            raise WatchBrokenError("; ".join(broken))
-        return History.of(self._version, self._before, [item for watch in self._threads for item in [*watch.changes]])
-
-    def _wait(self, watch: "_Watch", until: int, wanted: dict[str, int]) -> None:
+    def _wait(self, watch: "_Watch", until: int) -> None:
+        """Wait until what is recorded leads to what the API server says was there at a moment."""
+        path, query = COLLECTIONS[watch.kind]
+        exactly = {**query, "resourceVersion": str(until), "resourceVersionMatch": "Exact"}
+        wanted = {_name(item): _version(item) for item in _get(self.control_plane, path, exactly)["items"]}
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while not watch.trouble:
-            found = self._standing(watch, until)
+            (items,) = History.of(until, {watch.kind: watch.before}, [*watch.changes]).before.values()
+            found = {_name(item): _version(item) for item in items}
             if found == wanted:
                 return
             if time.monotonic() > deadline:
@@ -120,55 +126,24 @@ class Recorder:
             time.sleep(LOOK_SECONDS)
         raise WatchBrokenError(f"{watch.kind}: {watch.trouble}")
 
-    def _standing(self, watch: "_Watch", until: int) -> dict[str, int]:
-        """Name and version of what is there at a moment, by what is recorded."""
-        found = {_name(item): _version(item) for item in self._before[watch.kind]}
-        for change in [*watch.changes]:
-            if change.version <= until:
-                found.pop(_name(change.item), None)
-                if change.verb != "DELETED":
-                    found[_name(change.item)] = change.version
-        return found
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.control_plane.token}", "Accept": "application/json"}
-
-    def _now(self) -> int:
-        return int(self._get(f"{COLLECTIONS['DaemonSet'][0]}?limit=1")["metadata"]["resourceVersion"])
-
-    def _list(self, kind: str, version: int) -> list[Object]:
-        path, query = COLLECTIONS[kind]
-        exactly = {"resourceVersion": str(version), "resourceVersionMatch": "Exact"}
-        items: list[Object] = self._get(f"{path}?{urlencode({**query, **exactly})}")["items"]
-        return items
-
-    def _get(self, path: str) -> Object:
-        deadline = time.monotonic() + REQUEST_SECONDS
-        while (answer := self._answer(path))[0] == 429 and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)  # the API server is not ready for a CRD that is new
-        if answer[0] != 200:
-            raise WatchBrokenError(f"GET {path} answered {answer[0]}: {answer[1].get('message')}")
-        return answer[1]
-
-    def _answer(self, path: str) -> tuple[int, Object]:
-        with closing(_connect(self.control_plane, REQUEST_SECONDS)) as connection:
-            connection.request("GET", path, headers=self._headers)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-
 
 class _Watch(threading.Thread):
-    """One watch. changes: what it has brought. trouble: why it brings no more; empty while it does."""
+    """One watch. before: what was there at `version`; changes: since then. Both are known once `started` is set.
 
-    def __init__(
-        self, connection: http.client.HTTPSConnection, headers: dict[str, str], kind: str, version: int
-    ) -> None:
+    trouble: why it brings no more; empty while it does.
+    """
+
+    def __init__(self, control_plane: ControlPlane, kind: str) -> None:
         super().__init__(name=f"watch of {kind}", daemon=True)
-        self.kind, self.changes, self.trouble = kind, list[Change](), ""
-        self._connection, self._headers, self._ending = connection, headers, False
+        self.kind, self.version, self.trouble = kind, 0, ""
+        self.before, self.changes = list[Object](), list[Change]()
+        self._beginning: dict[str, Object] = {}
+        self.started = threading.Event()
+        self._control_plane, self._ending = control_plane, False
+        self._connection = _connect(control_plane, SILENCE_SECONDS)
         path, query = COLLECTIONS[kind]
-        more = {"watch": "1", "resourceVersion": str(version), "allowWatchBookmarks": "true", "timeoutSeconds": "7200"}
+        more = {"watch": "1", "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        more |= {"allowWatchBookmarks": "true", "timeoutSeconds": "7200"}
         self._path = f"{path}?{urlencode({**query, **more})}"
 
     def run(self) -> None:
@@ -177,17 +152,39 @@ class _Watch(threading.Thread):
         except (OSError, http.client.HTTPException, ValueError, WatchBrokenError) as error:
             trouble = f"{type(error).__name__} {error}"
         self.trouble = "" if self._ending else trouble
+        self.started.set()
 
     def _follow(self) -> str:
         """Takes events until there are no more; why."""
-        self._connection.request("GET", self._path, headers=self._headers)
-        response = self._connection.getresponse()
+        response = self._open()
         if response.status != 200:
             return f"the API server answered {response.status}"
         while line := response.readline():
-            if change := parse_event(self.kind, json.loads(line)):
-                self.changes.append(change)
+            self._take(json.loads(line))
         return "the API server ended the watch"
+
+    def _open(self) -> http.client.HTTPResponse:
+        """The answer; while the API server makes itself ready for a CRD that is new (429), it is asked again."""
+        deadline = time.monotonic() + REQUEST_SECONDS
+        while True:
+            self._connection.request("GET", self._path, headers=_headers(self._control_plane))
+            response = self._connection.getresponse()
+            if response.status != 429 or time.monotonic() > deadline:
+                return response
+            response.read()
+            time.sleep(LOOK_SECONDS)
+
+    def _take(self, event: Object) -> None:
+        metadata = event["object"].get("metadata") or {}
+        if event["type"] == "BOOKMARK" and INITIAL_EVENTS_END in (metadata.get("annotations") or {}):
+            self.version = int(metadata["resourceVersion"])
+            self.before = [*self._beginning.values()]
+            self.started.set()
+        elif change := parse_event(self.kind, event):
+            if self.started.is_set():
+                self.changes.append(change)
+            else:
+                _apply(self._beginning, change)
 
     def end(self) -> None:
         """Close it, and wait for the thread."""
@@ -225,6 +222,20 @@ def watching(control_plane: ControlPlane) -> Iterator[Recorder]:
         pytest.fail(f"not every event was seen: {error}")
 
 
+def _get(control_plane: ControlPlane, path: str, query: dict[str, str]) -> Object:
+    with closing(_connect(control_plane, REQUEST_SECONDS)) as connection:
+        connection.request("GET", f"{path}?{urlencode(query)}", headers=_headers(control_plane))
+        response = connection.getresponse()
+        body: Object = json.loads(response.read())
+    if response.status != 200:
+        raise WatchBrokenError(f"GET {path} answered {response.status}: {body.get('message')}")
+    return body
+
+
+def _headers(control_plane: ControlPlane) -> dict[str, str]:
+    return {"Authorization": f"Bearer {control_plane.token}", "Accept": "application/json"}
+
+
 def _connect(control_plane: ControlPlane, seconds: float) -> http.client.HTTPSConnection:
     parts = urlsplit(control_plane.server)
     context = ssl.create_default_context(cafile=str(control_plane.ca_file))
@@ -237,3 +248,9 @@ def _name(item: Object) -> str:
 
 def _version(item: Object) -> int:
     return int(item["metadata"]["resourceVersion"])
+
+
+def _apply(items: dict[str, Object], change: Change) -> None:
+    items.pop(_name(change.item), None)
+    if change.verb != "DELETED":
+        items[_name(change.item)] = change.item
