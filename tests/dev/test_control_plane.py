@@ -114,6 +114,36 @@ def test_a_stuck_pod_waits_for_its_reason_and_can_be_deleted(
     control_plane.run_kubectl("delete", "pod/stuck", "--timeout=20s")
 
 
+def test_an_unready_pod_runs_and_is_never_ready(control_plane: ControlPlane, until: Callable[..., None]) -> None:
+    apply(control_plane, pod("unready", annotations={"dev.cnichain.io/unready": "yes"}))
+    until(lambda: get(control_plane, "pod/unready")["status"]["phase"] == "Running", "it runs")
+    (container,) = get(control_plane, "pod/unready")["status"]["containerStatuses"]
+    assert (container["ready"], next(iter(container["state"]))) == (False, "running")
+    control_plane.run_kubectl("delete", "pod/unready", "--timeout=20s")
+
+
+@pytest.mark.parametrize(("after", "is_ready_before"), [("0s", False), ("1s", True)])
+def test_a_pod_crashes_again_and_again(
+    control_plane: ControlPlane, until: Callable[..., None], after: str, is_ready_before: bool
+) -> None:
+    name = f"crashes-after-{after}"
+    apply(control_plane, pod(name, annotations={"dev.cnichain.io/crash": after}))
+    seen: list[dict[str, Any]] = []
+
+    def restarts() -> int:
+        seen.append(get(control_plane, f"pod/{name}")["status"])
+        return int(seen[-1].get("containerStatuses", [{}])[0].get("restartCount", 0))
+
+    until(lambda: restarts() >= 3, "it has crashed three times")
+    (container,) = seen[-1]["containerStatuses"]
+    assert (seen[-1]["phase"], container["ready"]) == ("Running", False)
+    assert container["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert container["lastState"]["terminated"]["exitCode"] == 1
+    ready = {item["status"] for status in seen for item in status.get("conditions", []) if item["type"] == "Ready"}
+    assert ready == ({"True", "False"} if is_ready_before else {"False"})
+    control_plane.run_kubectl("delete", f"pod/{name}", "--timeout=20s")
+
+
 def test_a_node_can_be_made_not_ready_and_back(control_plane: ControlPlane) -> None:
     name = get(control_plane, "nodes")["items"][0]["metadata"]["name"]
     control_plane.run_kubectl("annotate", "node", name, "dev.cnichain.io/not-ready=yes")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cnichain.dev.controlplane import ControlPlane
+from cnichain.dev.manifests import POOLS
 from cnichain.dev.nodefolder import NodeFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +97,17 @@ class Harness:
         found: Object = self.wait("Ready is True", lambda: self._ready().get("status") == "True" and self._ready())
         return found
 
+    def wait_through(self, seconds: float = READY_SECONDS) -> None:
+        """Wait until the chain is Ready as its newest spec wants it."""
+
+        def is_through() -> bool:
+            chain = self.get("cnichain", "default")
+            found = [item for item in (chain.get("status") or {}).get("conditions") or [] if item["type"] == "Ready"]
+            generation = chain["metadata"]["generation"]
+            return any(item["status"] == "True" and item["observedGeneration"] == generation for item in found)
+
+        self.wait("Ready is True for the newest spec", is_through, seconds)
+
     def _ready(self) -> Object:
         return self.conditions().get("Ready", {})
 
@@ -174,6 +186,18 @@ class Harness:
             yield
 
     @contextmanager
+    def hollow_agents(self) -> Iterator[Path]:
+        """An agent per node, all of them in one process; its log."""
+        log = self.work / "hollow.log"
+        command = [
+            *(sys.executable, "-m", "cnichain.dev.hollow"),
+            f"--nodes-dir={self.control_plane.nodes_dir}",
+            f"--kubeconfig={self.control_plane.kubeconfig}",
+        ]
+        with self._process(command, log):
+            yield log
+
+    @contextmanager
     def _process(self, command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
         with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
             self.processes.append(process)
@@ -211,9 +235,9 @@ class Harness:
 
 
 @contextmanager
-def harness(work: Path, chart_dir: Path) -> Iterator[Harness]:
-    """A fresh control plane with three EKS-like nodes, the CRDs and the operator's namespace."""
-    with ControlPlane.run(work / "cp", nodes=3, eks=True) as control_plane:
+def harness(work: Path, chart_dir: Path, *, nodes: int = 3, pools: tuple[str, ...] = POOLS) -> Iterator[Harness]:
+    """A fresh control plane with EKS-like nodes of these node groups, the CRDs and the operator's namespace."""
+    with ControlPlane.run(work / "cp", nodes=nodes, pools=pools, eks=True) as control_plane:
         for path in ("crds", "deploy/base/namespace.yaml"):
             control_plane.run_kubectl("apply", "--server-side", f"--filename={ROOT / path}")
         control_plane.run_kubectl("wait", "--for=condition=Established", f"--filename={ROOT / 'crds'}", "--timeout=30s")

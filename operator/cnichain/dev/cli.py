@@ -17,6 +17,7 @@ from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.errors import DevError
 from cnichain.dev.kubectl import Kubectl
 from cnichain.dev.layout import Phase, default_dir
+from cnichain.dev.manifests import POOLS
 from cnichain.dev.progress import Progress, duration
 from cnichain.dev.toolchain import GROUPS, ensure
 
@@ -69,10 +70,14 @@ def tools(group: str) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the API server on 127.0.0.1 [default: a free one]")
 @click.option("--nodes", type=click.IntRange(0), default=0, show_default=True, help="Number of fake nodes.")
 @click.option(
+    "--pool", "pools", multiple=True, metavar="NAME", default=POOLS, show_default=True,
+    help="Name of a node group; give it more than once and the nodes are shared out.",
+)  # fmt: skip
+@click.option(
     "--eks", is_flag=True, help="Like EKS: aws-node, kube-proxy, a folder per node, and stand-ins for Cilium."
 )
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop everything.")
-def up(directory: Path, port: int | None, nodes: int, eks: bool, foreground: bool) -> None:
+def up(directory: Path, port: int | None, nodes: int, pools: tuple[str, ...], eks: bool, foreground: bool) -> None:
     """Start a control plane, with an empty cluster, and return when it is ready.
 
     It runs on in the background until `cnichain dev down`. With --eks, the pods run no programs, so two stand-ins do
@@ -85,13 +90,15 @@ def up(directory: Path, port: int | None, nodes: int, eks: bool, foreground: boo
         if foreground:
             with (
                 _terminate_as_interrupt(),
-                ControlPlane.run(directory, nodes=nodes, eks=eks, port=port or 0, toolbox=toolbox) as control_plane,
+                ControlPlane.run(
+                    directory, nodes=nodes, pools=pools, eks=eks, port=port or 0, toolbox=toolbox
+                ) as control_plane,
             ):
                 _report_up(control_plane, eks, time.monotonic() - started)
                 click.echo("Ctrl-C stops it.", err=True)
                 _watch(directory)
             return
-        control_plane = ControlPlane.up(directory, nodes=nodes, eks=eks, port=port or 0, toolbox=toolbox)
+        control_plane = ControlPlane.up(directory, nodes=nodes, pools=pools, eks=eks, port=port or 0, toolbox=toolbox)
         _report_up(control_plane, eks, time.monotonic() - started)
 
 

@@ -16,11 +16,13 @@ _WAIT_TIMEOUT = 120
 _READY = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
 
 
-def populate(kubectl: Kubectl, nodes_dir: Path, nodes: int, *, eks: bool) -> None:
+def populate(
+    kubectl: Kubectl, nodes_dir: Path, nodes: int, *, eks: bool, pools: tuple[str, ...] = manifests.POOLS
+) -> None:
     """Make `nodes` fake nodes and wait until they are Ready; with `eks` also the add-ons and a folder each."""
     if not 0 <= nodes <= manifests.NODES_MAX:
         raise DevError(f"{nodes} is not a number of nodes from 0 to {manifests.NODES_MAX}.")
-    objects = [manifests.node(index) for index in range(nodes)]
+    objects = [manifests.node(index, pools=pools) for index in range(nodes)]
     if eks:
         make_node_folders(nodes_dir, nodes)
         objects += [*manifests.aws_node(), *manifests.kube_proxy()]

@@ -25,6 +25,7 @@ from cnichain.dev.errors import DevError
 from cnichain.dev.kubectl import Kubectl
 from cnichain.dev.layout import Layout, Phase, State, read_state, tail
 from cnichain.dev.linux import is_locked, require_linux
+from cnichain.dev.manifests import POOLS
 from cnichain.dev.supervisor import EXIT_LOCKED
 from cnichain.dev.toolchain import Toolbox, ensure
 
@@ -66,13 +67,20 @@ class ControlPlane:
     @classmethod
     @contextmanager
     def run(
-        cls, directory: Path, *, nodes: int = 0, eks: bool = False, port: int = 0, toolbox: Toolbox | None = None
+        cls,
+        directory: Path,
+        *,
+        nodes: int = 0,
+        pools: tuple[str, ...] = POOLS,
+        eks: bool = False,
+        port: int = 0,
+        toolbox: Toolbox | None = None,
     ) -> Iterator["ControlPlane"]:
         """A control plane in `directory` (made if missing) for the time of the block.
 
-        nodes: how many EKS-like fake nodes to make. eks: also aws-node and kube-proxy, a folder per node under
-        `nodes_dir`, and the stand-ins. port: of the apiserver, 0 for a free one. Raises DevError when it cannot be
-        started, or when a component ended by itself during the block.
+        nodes: how many EKS-like fake nodes to make, over three zones. pools: their node groups. eks: also aws-node and
+        kube-proxy, a folder per node under `nodes_dir`, and the stand-ins. port: of the apiserver, 0 for a free one.
+        Raises DevError when it cannot be started, or when a component ended by itself during the block.
         """
         layout = Layout(directory.resolve())
         toolbox = toolbox or ensure("controlplane")
@@ -80,13 +88,20 @@ class ControlPlane:
         with _attached(layout, config) as supervisor:
             state = _wait_ready(layout, config.run_id, supervisor.process.poll)
             control_plane = cls._of(layout, state, toolbox, supervisor)
-            control_plane.populate(nodes, eks=eks)
+            control_plane.populate(nodes, eks=eks, pools=pools)
             yield control_plane
             _raise_if_ended(layout, supervisor.process)
 
     @classmethod
     def up(
-        cls, directory: Path, *, nodes: int = 0, eks: bool = False, port: int = 0, toolbox: Toolbox | None = None
+        cls,
+        directory: Path,
+        *,
+        nodes: int = 0,
+        pools: tuple[str, ...] = POOLS,
+        eks: bool = False,
+        port: int = 0,
+        toolbox: Toolbox | None = None,
     ) -> "ControlPlane":
         """As `run`, but it goes on in the background until `down`."""
         layout = Layout(directory.resolve())
@@ -96,7 +111,7 @@ class ControlPlane:
         try:
             state = _wait_ready(layout, config.run_id, lambda: None if is_locked(layout.lock) else 1)
             control_plane = cls._of(layout, state, toolbox, None)
-            control_plane.populate(nodes, eks=eks)
+            control_plane.populate(nodes, eks=eks, pools=pools)
         except BaseException:  # Ctrl-C too: no half of a cluster goes on in the background
             down(directory)
             raise
@@ -110,10 +125,10 @@ class ControlPlane:
         """Standard output of kubectl as administrator. DevError with kubectl's own words when it fails."""
         return Kubectl(self.kubectl, self.kubeconfig).run(*arguments, stdin=stdin, timeout=timeout)
 
-    def populate(self, nodes: int, *, eks: bool) -> None:
+    def populate(self, nodes: int, *, eks: bool, pools: tuple[str, ...] = POOLS) -> None:
         """Make the nodes 0 to `nodes` - 1 and wait until they are Ready (cluster.populate); none: nothing happens."""
         if nodes:
-            populate(Kubectl(self.kubectl, self.kubeconfig), self.nodes_dir, nodes, eks=eks)
+            populate(Kubectl(self.kubectl, self.kubeconfig), self.nodes_dir, nodes, eks=eks, pools=pools)
 
     def pid(self, component: str) -> int:
         """Process id of a component, as "kube-scheduler"; DevError when it is not running."""

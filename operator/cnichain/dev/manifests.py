@@ -5,6 +5,8 @@ from typing import Any
 Object = dict[str, Any]
 
 ZONES = ("us-west-2a", "us-west-2b", "us-west-2c")
+POOLS = ("general",)
+"""Node groups, when no others are named."""
 REGISTRY = "602401143452.dkr.ecr.us-west-2.amazonaws.com"
 """Amazon's own image registry for us-west-2, as in the image of every EKS add-on there."""
 VPC_CNI_VERSION = "v1.18.5-eksbuild.1"
@@ -25,8 +27,17 @@ def node_name(index: int) -> str:
     return f"ip-{node_address(index).replace('.', '-')}.us-west-2.compute.internal"
 
 
-def node(index: int, *, kernel: str = "6.1.141-155.222.amzn2023.x86_64", kubelet: str = "v1.36.1") -> Object:
-    """A Node as an EKS managed node group of m6i.xlarge with Amazon Linux 2023 brings it up; kwok plays its kubelet."""
+def node(
+    index: int,
+    *,
+    pools: tuple[str, ...] = POOLS,
+    kernel: str = "6.1.141-155.222.amzn2023.x86_64",
+    kubelet: str = "v1.36.1",
+) -> Object:
+    """A Node as an EKS managed node group of m6i.xlarge with Amazon Linux 2023 brings it up; kwok plays its kubelet.
+
+    pools: names of node groups, which take turns; each has nodes in every zone.
+    """
     name, zone = node_name(index), ZONES[index % len(ZONES)]
     return {
         "apiVersion": "v1",
@@ -39,7 +50,7 @@ def node(index: int, *, kernel: str = "6.1.141-155.222.amzn2023.x86_64", kubelet
                 "beta.kubernetes.io/instance-type": "m6i.xlarge",
                 "beta.kubernetes.io/os": "linux",
                 "eks.amazonaws.com/capacityType": "ON_DEMAND",
-                "eks.amazonaws.com/nodegroup": "general",
+                "eks.amazonaws.com/nodegroup": pools[index // len(ZONES) % len(pools)],
                 "eks.amazonaws.com/nodegroup-image": "ami-0fd3ac4abb734302a",
                 "failure-domain.beta.kubernetes.io/region": "us-west-2",
                 "failure-domain.beta.kubernetes.io/zone": zone,

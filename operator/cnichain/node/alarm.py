@@ -3,6 +3,7 @@
 import os
 import select
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +17,9 @@ UNWATCHED_POLL = 2.0
 class Alarm:
     """`wake` and `stop` belong to any thread, the rest to the guard's."""
 
-    def __init__(self, conf_dir: Path, bin_dir: Path) -> None:
-        self._conf_dir, self._bin_dir = conf_dir, bin_dir
+    def __init__(self, conf_dir: Path, bin_dir: Path, watcher: Callable[[Path, Path], Watcher] = Watcher) -> None:
+        """watcher: makes one for both folders. May raise InotifyUnavailableError."""
+        self._conf_dir, self._bin_dir, self._new_watcher = conf_dir, bin_dir, watcher
         self._wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._watcher: Watcher | None = None
         self.stopped = False
@@ -52,7 +54,7 @@ class Alarm:
         """Watches what is there; falls back to polling, and says so, when the kernel gives no watch."""
         try:
             if self._watcher is None:
-                self._watcher = Watcher(self._conf_dir, self._bin_dir)
+                self._watcher = self._new_watcher(self._conf_dir, self._bin_dir)
             self._watcher.arm()
             self.note = ""
         except InotifyUnavailableError as error:

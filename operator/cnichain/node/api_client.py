@@ -99,7 +99,7 @@ class ApiClient:
 
         Raises ApiError, ApiUnreachableError.
         """
-        answer = self._request("GET", f"{_COLLECTION}?{urlencode({'fieldSelector': self._selector})}")
+        answer = self._list()
         items = answer.get("items") or []
         return (items[0] if items else None), str(answer.get("metadata", {}).get("resourceVersion", ""))
 
@@ -110,7 +110,7 @@ class ApiClient:
         """
         query = {
             "watch": "1",
-            "fieldSelector": self._selector,
+            **self._selection,
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(seconds),
@@ -147,8 +147,13 @@ class ApiClient:
                     connection.shutdown(socket.SHUT_RDWR)
 
     @property
-    def _selector(self) -> str:
-        return f"metadata.name={self._node}"
+    def _selection(self) -> Mapping[str, str]:
+        """What of the collection is read, as a query."""
+        return {"fieldSelector": f"metadata.name={self._node}"}
+
+    def _list(self, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """more: of the query."""
+        return self._request("GET", f"{_COLLECTION}?{urlencode({**self._selection, **(more or {})})}")
 
     def _request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

@@ -4,7 +4,6 @@ One thread, no network: an API, a runtime or a Cilium that is slow or away never
 everything anew, so a lost event costs at most one poll interval.
 """
 
-import gc
 import threading
 import time
 from collections.abc import Callable
@@ -67,10 +66,12 @@ class Guard:
         alarm: Alarm,
         cilium: CiliumWatcher,
         runtime: RuntimeWatcher | None,
+        after_look: Callable[[], object],
     ) -> None:
-        """publish takes each new status and its object's uid, without blocking. runtime: None if not to be asked."""
+        """publish takes each new status and its object's uid, without blocking. runtime: None if not to be asked.
+        after_look is called once a look is over, when nothing is urgent."""
         self._options, self._state, self._publish, self._alarm = options, state, publish, alarm
-        self._cilium, self._runtime = cilium, runtime
+        self._cilium, self._runtime, self._after_look = cilium, runtime, after_look
         self._given = state.load_spec()
         self._memory = self._saved = state.load_memory()
         self._last_good: tuple[str, bytes | None] = ("", None)
@@ -117,7 +118,7 @@ class Guard:
                 self._pace.spend(time.monotonic())
                 decision = self._look()
                 self.progress = time.monotonic()
-                gc.collect()  # now, and not in the middle of the next repair
+                self._after_look()
                 self._wait(decision)
         finally:
             self._alarm.close()

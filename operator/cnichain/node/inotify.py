@@ -9,8 +9,10 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from cnichain.node.conflist import RUNTIME_EXTENSIONS
 from cnichain.node.files import system_error
@@ -34,6 +36,78 @@ class InotifyUnavailableError(Exception):
     """The kernel gives no inotify instance or watch; the message names the limit to raise."""
 
 
+class Event(NamedTuple):
+    """What the kernel tells. number: of the watch, -1 for none. name: of the entry in a watched folder, or empty."""
+
+    number: int
+    mask: int
+    name: bytes
+
+
+class Instance(Protocol):
+    """An inotify instance, or a part of one."""
+
+    def fileno(self) -> int:
+        """The descriptor to poll."""
+
+    def add(self, descriptor: int, mask: int) -> int:
+        """Watches what is open there; the watch's number. Raises InotifyUnavailableError."""
+
+    def remove(self, number: int) -> None:
+        """Watches it no more; nothing happens when the kernel has dropped the watch already."""
+
+    def read(self) -> Iterator[Event]:
+        """Takes all waiting events."""
+
+    def close(self) -> None:
+        """Gives it back; its watches go with it."""
+
+
+class Inotify:
+    """The kernel's own instance."""
+
+    def __init__(self) -> None:
+        """Raises InotifyUnavailableError."""
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._descriptor < 0:
+            raise _unavailable(ctypes.get_errno())
+
+    def fileno(self) -> int:
+        """The descriptor to poll."""
+        return self._descriptor
+
+    def add(self, descriptor: int, mask: int) -> int:
+        """Watches what is open there; the watch's number. Raises InotifyUnavailableError."""
+        # By descriptor: what is watched is then surely what was opened, whatever the path means a moment later.
+        number: int = self._libc.inotify_add_watch(self._descriptor, f"/proc/self/fd/{descriptor}".encode(), mask)
+        if number < 0:
+            raise _unavailable(ctypes.get_errno())
+        return number
+
+    def remove(self, number: int) -> None:
+        """Watches it no more; nothing happens when the kernel has dropped the watch already."""
+        self._libc.inotify_rm_watch(self._descriptor, number)
+
+    def read(self) -> Iterator[Event]:
+        """Takes all waiting events."""
+        while True:
+            try:
+                data = os.read(self._descriptor, _BUFFER)
+            except BlockingIOError:
+                return
+            place = 0
+            while place < len(data):
+                number, mask, _, length = _HEADER.unpack_from(data, place)
+                begin = place + _HEADER.size
+                yield Event(number, mask, data[begin : begin + length].rstrip(b"\0"))
+                place = begin + length
+
+    def close(self) -> None:
+        """Gives the descriptor back; the watches go with it."""
+        os.close(self._descriptor)
+
+
 @dataclass(frozen=True)
 class _Watch:
     """What a watch descriptor stands for. path: what was watched; identity: device and inode it was then."""
@@ -46,20 +120,20 @@ class _Watch:
 class Watcher:
     """Watches on the folder, its parent and the binaries, re-armed whenever one of them is another than before."""
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
-        """Raises InotifyUnavailableError. Nothing is watched until `arm`."""
-        self._libc = ctypes.CDLL(None, use_errno=True)
+    def __init__(self, folder: Path, binaries: Path, instance: Instance | None = None) -> None:
+        """Nothing is watched until `arm`. instance: one of the watcher's own, a new one if none is given.
+
+        Raises InotifyUnavailableError.
+        """
+        self._instance = instance or Inotify()
         self._folder = folder
         self._wanted = {binaries: _BINARIES_MASK, folder.parent: _PARENT_MASK, folder: _FOLDER_MASK}
         # One inode has one watch: should two of these be the same folder, the last one counts.
         self._watches: dict[int, _Watch] = {}
-        self._descriptor: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._descriptor < 0:
-            raise _unavailable(ctypes.get_errno())
 
     def fileno(self) -> int:
         """The descriptor to poll."""
-        return self._descriptor
+        return self._instance.fileno()
 
     @property
     def is_watching(self) -> bool:
@@ -67,8 +141,8 @@ class Watcher:
         return any(watch.path == self._folder for watch in self._watches.values())
 
     def close(self) -> None:
-        """Gives the descriptor back; the watches go with it."""
-        os.close(self._descriptor)
+        """Gives the instance back; the watches go with it."""
+        self._instance.close()
 
     def arm(self) -> bool:
         """Watches what is there now and is not watched yet; True when a watch was added.
@@ -94,41 +168,29 @@ class Watcher:
     def read(self) -> bool:
         """Takes all waiting events; True when one of them calls for a look."""
         relevant = False
-        while True:
-            try:
-                data = os.read(self._descriptor, _BUFFER)
-            except BlockingIOError:
-                return relevant
-            place = 0
-            while place < len(data):
-                number, mask, _, length = _HEADER.unpack_from(data, place)
-                begin = place + _HEADER.size
-                name = data[begin : begin + length].rstrip(b"\0")
-                relevant |= self._is_relevant(number, mask, name)
-                place = begin + length
+        for event in self._instance.read():
+            relevant |= self._is_relevant(event)
+        return relevant
 
     def _add(self, path: Path, mask: int) -> bool:
         try:
-            # By descriptor: what is watched is then surely what was opened, whatever the path means a moment later.
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return False
         try:
             state = os.fstat(descriptor)
-            number = self._libc.inotify_add_watch(self._descriptor, f"/proc/self/fd/{descriptor}".encode(), mask)
-            error = ctypes.get_errno()
+            number = self._instance.add(descriptor, mask)
         finally:
             os.close(descriptor)
-        if number < 0:
-            raise _unavailable(error)
         self._watches[number] = _Watch(path, (state.st_dev, state.st_ino), mask)
         return True
 
     def _drop(self, number: int) -> None:
         del self._watches[number]
-        self._libc.inotify_rm_watch(self._descriptor, number)  # fails for a watch that the kernel dropped: as wanted
+        self._instance.remove(number)
 
-    def _is_relevant(self, number: int, mask: int, name: bytes) -> bool:
+    def _is_relevant(self, event: Event) -> bool:
+        number, mask, name = event
         if mask & _Q_OVERFLOW:
             return True
         watch = self._watches.get(number)
@@ -137,7 +199,7 @@ class Watcher:
         if mask & _WATCHED_ITSELF:
             self._watches.pop(number)
             if not mask & _IGNORED:
-                self._libc.inotify_rm_watch(self._descriptor, number)
+                self._instance.remove(number)
             return True
         if watch.path == self._folder:
             # Temporary files, ours and others', end differently: their rename into place is an event of its own.

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -20,6 +21,8 @@ class Log:
 
     def __init__(self) -> None:
         self._threshold = LEVELS.index("info")
+        self.context: Callable[[], Mapping[str, object]] = dict
+        """Gives the fields that every line has; none of its own accord."""
         self._lock = threading.Lock()
 
     def set_level(self, level: str) -> None:
@@ -43,7 +46,13 @@ class Log:
             return
         now = time.time()
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        line = {"time": f"{seconds}.{int(now % 1 * 1000):03d}Z", "level": level, "message": message, **fields}
+        line = {
+            "time": f"{seconds}.{int(now % 1 * 1000):03d}Z",
+            "level": level,
+            "message": message,
+            **self.context(),
+            **fields,
+        }
         data = json.dumps(line, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
         # One call a line: lines of two processes on one pipe do not mix. Where nobody reads the log (a closed pipe), or
         # the disk is full that it goes to, guarding goes on without it.

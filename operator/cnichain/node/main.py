@@ -18,7 +18,7 @@ from cnichain.node.cilium import GRACE, CiliumHealthError, CiliumWatcher
 from cnichain.node.guard import Guard, Options
 from cnichain.node.health import HealthServer
 from cnichain.node.log import LEVELS, log
-from cnichain.node.report import Reporter, SpecWatcher
+from cnichain.node.report import Reporter, SpecIntake, SpecWatcher
 from cnichain.node.runtime import SOCKETS, RuntimeWatcher
 from cnichain.node.state import StateDir, StateDirError
 
@@ -67,8 +67,8 @@ def _run(options: argparse.Namespace, client: ApiClient) -> int:
     cilium = CiliumWatcher(options.cilium_health_url, options.cilium_down_grace, alarm.wake)
     sockets = SOCKETS if options.runtime_socket is None else (Path(options.runtime_socket),)
     runtime = RuntimeWatcher(sockets, options.poll_seconds, alarm.wake) if options.runtime_socket != "" else None
-    guard = Guard(_guard_options(options), state, reporter.publish, alarm, cilium, runtime)
-    watcher = SpecWatcher(client, reporter, state, guard.give_spec)
+    guard = Guard(_guard_options(options), state, reporter.publish, alarm, cilium, runtime, gc.collect)
+    watcher = SpecWatcher(client, SpecIntake(client, reporter, state, guard.give_spec))
     _stop_on_signal(alarm)
     crashed = _stop_on_crash(guard)
     try:

@@ -7,7 +7,7 @@ backoff, and only the newest status counts.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from cnichain.api.chainnode import NodeStatus, node_spec_from_wire, to_wire
 from cnichain.node.api_client import ApiClient, ApiError, ApiUnreachableError, Event
@@ -103,52 +103,30 @@ class Reporter(threading.Thread):
             self._changed.wait_for(lambda: self._stopping, timeout=delay)
 
 
-class SpecWatcher(threading.Thread):
-    """Follows the node's one object, keeps each new spec on the node and gives it to the guard."""
+class SpecIntake:
+    """Takes the node's one object as the API server has it: keeps each new spec on the node, gives it to the guard."""
 
     def __init__(
         self, client: ApiClient, reporter: Reporter, state: StateDir, give: Callable[[GivenSpec], None]
     ) -> None:
-        super().__init__(name="watcher", daemon=True)
         self._client, self._reporter, self._state, self._give = client, reporter, state, give
         self._given: GivenSpec | None = None
-        self._stopping = threading.Event()
-        self._backoff = Backoff(1, 60)
 
-    def stop(self) -> None:
-        """Ends the thread, once the client's requests are closed."""
-        self._stopping.set()
+    def catch_up(self) -> str:
+        """Reads what is there now; the resourceVersion to watch from. Raises ApiError, ApiUnreachableError."""
+        item, version = self._client.fetch()
+        self.take(item)
+        return version
 
-    def run(self) -> None:
-        """Follows until `stop`."""
-        while not self._stopping.is_set():
-            try:
-                item, version = self._client.fetch()
-                self._take(item)
-                self._follow(version)
-            except ApiError as error:
-                self._wait_after(error, error.retry_after)  # 410 too: the version is too old, so all is fetched anew
-            except ApiUnreachableError as error:
-                self._wait_after(error, 0.0)
-
-    def _follow(self, version: str) -> None:
-        """One watch after the other, from where the last one ended."""
-        while not self._stopping.is_set():
-            started = time.monotonic()
-            for event in self._client.watch(version, WATCH_SECONDS):
-                version = event.version or version
-                self._handle(event)
-                self._backoff.reset()
-            if time.monotonic() - started < 1:
-                raise ApiUnreachableError("the watch ended as soon as it had begun")
-
-    def _handle(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
+        """Takes what a watch tells."""
         if event.kind in ("ADDED", "MODIFIED"):
-            self._take(event.item)
+            self.take(event.item)
         elif event.kind == "DELETED":
-            self._take(None)
+            self.take(None)
 
-    def _take(self, item: dict[str, Any] | None) -> None:
+    def take(self, item: dict[str, Any] | None) -> None:
+        """Takes the object as it is now, None when there is none."""
         if item is None:
             log.info("There is no CNIChainNode for this node; the last spec stays in force")
             self._reporter.object_gone()
@@ -170,6 +148,51 @@ class SpecWatcher(threading.Thread):
             self._given = given
             self._state.save_spec(raw, generation)
             self._give(given)
+
+
+class Intake(Protocol):
+    """Takes objects as the API server has them: `SpecIntake`, or one that hands them on to many."""
+
+    def catch_up(self) -> str:
+        """Reads what is there now; the resourceVersion to watch from. Raises ApiError, ApiUnreachableError."""
+
+    def handle(self, event: Event) -> None:
+        """Takes what a watch tells."""
+
+
+class SpecWatcher(threading.Thread):
+    """Follows what its client reads: the node's one object."""
+
+    def __init__(self, client: ApiClient, intake: Intake) -> None:
+        super().__init__(name="watcher", daemon=True)
+        self._client, self._intake = client, intake
+        self._stopping = threading.Event()
+        self._backoff = Backoff(1, 60)
+
+    def stop(self) -> None:
+        """Ends the thread, once the client's requests are closed."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Follows until `stop`."""
+        while not self._stopping.is_set():
+            try:
+                self._follow(self._intake.catch_up())
+            except ApiError as error:
+                self._wait_after(error, error.retry_after)  # 410 too: the version is too old, so all is fetched anew
+            except ApiUnreachableError as error:
+                self._wait_after(error, 0.0)
+
+    def _follow(self, version: str) -> None:
+        """One watch after the other, from where the last one ended."""
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            for event in self._client.watch(version, WATCH_SECONDS):
+                version = event.version or version
+                self._intake.handle(event)
+                self._backoff.reset()
+            if time.monotonic() - started < 1:
+                raise ApiUnreachableError("the watch ended as soon as it had begun")
 
     def _wait_after(self, error: Exception, at_least: float) -> None:
         delay = min(max(self._backoff.delay(), at_least), 60.0)

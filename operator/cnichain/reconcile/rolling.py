@@ -20,6 +20,7 @@ from cnichain.plan.model import in_words
 from cnichain.reconcile.care import Event
 from cnichain.reconcile.report import Report, StageReport
 from cnichain.reconcile.rollout import Fleet
+from cnichain.render.stages import Stage
 from cnichain.rollout.course import Action, Course, accept, action_for, may_go_back, reject
 from cnichain.rollout.decide import Decision, Failure, decide, stopped
 from cnichain.rollout.situations import situations
@@ -73,6 +74,8 @@ class Rolling:
         if decision.failure is not None:
             await self.fail(decision.failure)
         if decision.start:
+            # Without it the status in between would call the chain Ready, as all its nodes are well.
+            self.this.report.stages[Stage.AGENTS] = StageReport(decision.waiting_for, decision.reason)
             await self.this.say()
             await self.fleet.start(decision.start, target.templates)
         return StageReport(decision.waiting_for, decision.reason)
