@@ -174,6 +174,15 @@ class CanarySpec(_Model):
     """How long they must stay well before the rest follows."""
 
 
+class ProbeSpec(_Model):
+    """A pod of the operator's own on each node that a change has reached, before the next node gets it."""
+
+    enabled: bool = False
+    """Left out: false."""
+    image: Annotated[str, Field(max_length=512)] = ""
+    """An image with the program `sleep`. Left out: Cilium's own, which is on the node already."""
+
+
 class RolloutSpec(_Model):
     """How a change reaches the nodes."""
 
@@ -185,6 +194,8 @@ class RolloutSpec(_Model):
     """Hold the rollout where it is."""
     approval: Approval = Approval.AUTOMATIC
     """Required: a plan waits until the annotation cnichain.io/approved-plan has its digest. Left out: Automatic."""
+    probe: ProbeSpec = ProbeSpec()
+    """Whether a new pod on each changed node must get a network that Cilium manages. Left out: no."""
     auto_rollback: bool = True
     """Go back to the last good revision when a change fails."""
     progress_deadline: Duration = "10m"
