@@ -283,6 +283,65 @@ def test_a_check_that_cannot_be_run_has_an_exit_status_of_its_own(
     assert "Traceback" not in done.stderr
 
 
+@contextmanager
+def karpenter(world: Harness, *pools: dict[str, Any]) -> Iterator[None]:
+    """NodePools of Karpenter, and the least of their CRD."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "nodepools.karpenter.sh"},
+        "spec": {
+            "group": "karpenter.sh",
+            "scope": "Cluster",
+            "names": {"kind": "NodePool", "plural": "nodepools", "singular": "nodepool"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    create(world, crd)
+    world.kubectl("wait", "--for=condition=Established", "crd/nodepools.karpenter.sh", "--timeout=30s")
+    create(world, *pools)
+    try:
+        yield
+    finally:
+        world.kubectl("delete", "crd", "nodepools.karpenter.sh", "--timeout=30s")
+
+
+def node_pool(name: str, group: str = "karpenter.k8s.aws", **spec: Any) -> dict[str, Any]:
+    template = {"spec": {"nodeClassRef": {"group": group, "kind": "NodeClass", "name": "default"}, **spec}}
+    return {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": name},
+        "spec": {"template": template},
+    }
+
+
+def test_node_pools_that_start_nodes_without_the_startup_taint_are_named(running: Harness) -> None:
+    taint = {"key": "cnichain.io/chain-not-ready", "effect": "NoSchedule"}
+    pools = [
+        node_pool("closed", startupTaints=[{"key": "other", "effect": "NoSchedule"}, taint]),
+        node_pool("bare", startupTaints=[{"key": "other", "effect": "NoSchedule"}]),
+        node_pool("lasting", taints=[taint]),
+        node_pool("of-auto-mode", group="eks.amazonaws.com"),
+        node_pool("windows", requirements=[{"key": "kubernetes.io/os", "operator": "In", "values": ["windows"]}]),
+    ]
+    with karpenter(running, *pools):
+        done = check(running.control_plane.kubeconfig, "--output=json")
+        found = {item["check"]: item for item in json.loads(done.stdout)["checks"]}["node-pools"]
+        assert (found["level"], found["reason"]) == ("warning", "StartupTaintMissing")
+        assert "NodePool bare without" in found["message"]
+        assert "NodePool lasting with" in found["message"]
+        assert not [name for name in ("closed", "of-auto-mode", "windows") if name in found["message"]]
+        running.apply_chain(chain("1.19.6", cluster={"name": "a", "id": 200}))  # refused, so nothing is installed
+        running.wait_reason("Ready", Reason.CLUSTER_ID_UNUSABLE.value)
+        told = {item["check"]: item for item in running.get("cnichain", "default")["status"]["preflight"]}
+        assert told["node-pools"]["reason"] == "StartupTaintMissing", "the operator says so in status as well"
+        running.delete_chain()
+    gone = json.loads(check(running.control_plane.kubeconfig, "--output=json").stdout)["checks"]
+    assert {item["check"]: item["level"] for item in gone}["node-pools"] == "ok"
+
+
 def test_nodes_of_other_kinds_are_out_of_scope_and_a_chain_that_runs_is_kept(running: Harness) -> None:
     """The last test of the module, since it installs."""
     model = running.get("nodes")["items"][0]

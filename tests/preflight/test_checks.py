@@ -16,6 +16,7 @@ from cnichain.preflight.gathered import (
     DaemonSetSeen,
     Gathered,
     Named,
+    NodePoolSeen,
     NodesSeen,
     ReportsSeen,
     Unread,
@@ -95,6 +96,8 @@ def systems(kernel: str, os_image: str = "Amazon Linux 2") -> NodesSeen:
 
 CALICO_NODE = daemon_set("calico-node", "docker.io/calico/node:v3.29.1", namespace="calico-system")
 ON_NODE = ReportsSeen(3, plugins=(Named("aws-cni", 3, "a"), Named("cilium-cni", 3, "a")))
+POOL = NodePoolSeen("default", starts_tainted=True)
+BARE = NodePoolSeen("bare", starts_tainted=False)
 CASES = [
     # The primary and its settings.
     Case("eks-auto-mode", "ok", "PreflightPassed", "no node", nodes=NODES),
@@ -343,6 +346,46 @@ CASES = [
         nodes=NodesSeen(1, 5, {"Fargate": 2, "Windows": 1, "hybrid": 1}),
     ),
     Case("scope", "warning", "NoNodesInScope", "3 not selected", nodes=NodesSeen(0, 3, {"not selected": 3})),
+    Case("node-pools", "ok", "PreflightPassed", "no NodePool"),
+    Case("node-pools", "ok", "PreflightPassed", "NodePools in scope (1)", gathered={"node_pools": (POOL,)}),
+    Case("node-pools", "warning", "StartupTaintMissing", "NodePool bare w", gathered={"node_pools": (POOL, BARE)}),
+    Case(
+        "node-pools",
+        "warning",
+        "StartupTaintMissing",
+        "NodePools p0, p1, p2, p3, p4 and 4 more without the taint cnichain.io/chain-not-ready in spec.template.spec.",
+        gathered={"node_pools": tuple(NodePoolSeen(f"p{number}", starts_tainted=False) for number in range(9))},
+    ),
+    Case(
+        "node-pools",
+        "warning",
+        "StartupTaintMissing",
+        "NodePool lasting with the taint",
+        gathered={"node_pools": (NodePoolSeen("lasting", starts_tainted=False, stays_tainted=True),)},
+    ),
+    Case(
+        "node-pools",
+        "ok",
+        "PreflightPassed",
+        "startupTaint is false",
+        spec={"nodes": {"startupTaint": False}},
+        gathered={"node_pools": (BARE,)},
+    ),
+    Case(
+        "node-pools",
+        "ok",
+        "PreflightPassed",
+        "no NodePool of Karpenter's is in scope",
+        gathered={"node_pools": (NodePoolSeen("w", starts_tainted=False, labels={"kubernetes.io/os": ("windows",)}),)},
+    ),
+    Case(
+        "node-pools",
+        "ok",
+        "PreflightPassed",
+        "in scope",
+        spec={"nodes": {"selector": {"team": "net"}}},
+        gathered={"node_pools": (NodePoolSeen("other", starts_tainted=False, labels={"team": ("web",)}),)},
+    ),
     Case("webhooks", "ok", "PreflightPassed", "none may deny"),
     Case(
         "webhooks",
@@ -432,6 +475,7 @@ NEEDS = {
     "service_cidrs": {"addresses"},
     "ip_pools": {"addresses"},
     "argo_cd": {"argocd-exclusions", "argocd-tracking"},
+    "node_pools": {"node-pools"},
 }
 
 

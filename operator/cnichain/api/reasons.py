@@ -121,6 +121,7 @@ class Reason(StrEnum):
     ADDRESS_OVERLAP = "AddressOverlap"
     ARGO_CD_IDENTITIES = "ArgoCdIdentities"
     ARGO_CD_LABEL_TRACKING = "ArgoCdLabelTracking"
+    STARTUP_TAINT_MISSING = "StartupTaintMissing"
     CHECK_NOT_POSSIBLE = "CheckNotPossible"
 
     # The way from chart to cluster.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from cnichain.api.reasons import Reason
 from cnichain.preflight.finding import Category, Check, Finding, ok, warning
 from cnichain.preflight.gathered import known
+from cnichain.preflight.nodepools import check_node_pools
 from cnichain.preflight.project import ARGO_CD_KEYS
 from cnichain.preflight.subject import Subject
 from cnichain.preflight.webhooks import check_webhooks
@@ -107,6 +108,7 @@ def check_argo_tracking(subject: Subject) -> Finding:
 
 CLUSTER_CHECKS = (
     Check("scope", Category.NODES, "nodes in scope", check_scope),
+    Check("node-pools", Category.NODES, "startup taint of Karpenter's nodes", check_node_pools),
     Check("webhooks", Category.CLUSTER, "admission webhooks", check_webhooks),
     Check("addresses", Category.CLUSTER, "address overlap", check_addresses),
     Check("argocd-exclusions", Category.CLUSTER, "Argo CD's exclusions", check_argo_exclusions),

@@ -69,6 +69,20 @@ class WebhookSeen:
 
 
 @dataclass(frozen=True)
+class NodePoolSeen:
+    """A NodePool of Karpenter's.
+
+    starts_tainted, stays_tainted: our startup taint is among its startup taints, or among the lasting ones. labels: the
+    values that its nodes can have for a label, where it says so.
+    """
+
+    name: str
+    starts_tainted: bool
+    stays_tainted: bool = False
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Named:
     """Something that several nodes have in common: how many, and one of them."""
 
@@ -113,7 +127,7 @@ class Gathered:
     kube_proxy_mode: `none` when there is no kube-proxy. tigera_operators: `namespace/name` of the Deployments.
     active_operator: the namespace that the ConfigMap active-operator names, or "". calico_dataplane: `linuxDataplane`
     of Calico's Installation or `BPF` by its FelixConfiguration, "" when there is neither. service_cidrs, ip_pools: as
-    CIDRs. argo_cd: the settings of argocd-cm that matter here, None when there is no Argo CD.
+    CIDRs. argo_cd: the settings of argocd-cm that matter here, None when there is no Argo CD. node_pools: Karpenter's.
     """
 
     daemon_sets: tuple[DaemonSetSeen, ...] | Unread = ()
@@ -125,3 +139,4 @@ class Gathered:
     service_cidrs: tuple[str, ...] | Unread = ()
     ip_pools: tuple[str, ...] | Unread = ()
     argo_cd: Mapping[str, str] | Unread | None = None
+    node_pools: tuple[NodePoolSeen, ...] | Unread = ()

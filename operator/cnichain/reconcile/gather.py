@@ -13,6 +13,7 @@ from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, Resource
 from cnichain.preflight.gathered import Gathered, Unread
+from cnichain.preflight.nodepools import node_pools_seen
 from cnichain.preflight.project import (
     argo_cd,
     calico_dataplane,
@@ -42,6 +43,7 @@ SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR
 INSTALLATIONS = Resource("operator.tigera.io", "v1", "installations", "Installation", namespaced=False)
 FELIX = Resource("crd.projectcalico.org", "v1", "felixconfigurations", "FelixConfiguration", namespaced=False)
 IP_POOLS = Resource("crd.projectcalico.org", "v1", "ippools", "IPPool", namespaced=False)
+NODE_POOLS = Resource("karpenter.sh", "v1", "nodepools", "NodePool", namespaced=False)
 
 KUBE_PROXY_CONFIGS = ("kube-proxy-config", "kube-proxy")
 TIGERA_OPERATOR_LABEL = "k8s-app=tigera-operator"
@@ -80,13 +82,14 @@ async def gather(client: KubeClient) -> Gathered:
         answer = await read(f"list {resource.plural}", request, nothing)
         return answer if isinstance(answer, Unread) else answer[0]
 
-    daemon_sets, operators, mutating, validating, service_cidrs, pools = await asyncio.gather(
+    daemon_sets, operators, mutating, validating, service_cidrs, pools, node_pools = await asyncio.gather(
         all_of(DAEMON_SETS),
         all_of(DEPLOYMENTS, TIGERA_OPERATOR_LABEL, metadata_only=True),
         all_of(MUTATING),
         all_of(VALIDATING),
         all_of(SERVICE_CIDRS),
         all_of(IP_POOLS),
+        all_of(NODE_POOLS),
     )
     namespace, active, argo, installation, felix, *proxies = await asyncio.gather(
         one(NAMESPACES, CILIUM_NAMESPACE),
@@ -110,6 +113,7 @@ async def gather(client: KubeClient) -> Gathered:
         service_cidrs=_with(cidrs_of_services, service_cidrs),
         ip_pools=_with(cidrs_of_pools, pools),
         argo_cd=_with(argo_cd, argo),
+        node_pools=_with(node_pools_seen, node_pools),
     )
 
 
