@@ -131,10 +131,20 @@ class RealNode:
 
         wait_for("containerd does not answer", answers, seconds, self.daemons["containerd"].raise_if_ended)
 
-    def start_kubelet(self) -> None:
-        """Start kubelet; `wait_ready` waits for it."""
-        flags = config.kubelet_flags(self.layout, self.name, self.address)
+    def start_kubelet(self, *more: str) -> None:
+        """Start kubelet; `wait_ready` waits for it. more: further flags."""
+        flags = [*config.kubelet_flags(self.layout, self.name, self.address), *more]
         self._start("kubelet", [str(self.layout.programs / "kubelet"), *flags])
+
+    def join_anew(self, taint: str) -> None:
+        """Join the cluster as a machine does that starts for the first time, with a taint (`key=value:effect`).
+
+        kubelet sets taints only when it makes its Node, so the one that is there goes first.
+        """
+        self.stop("kubelet")
+        self.control_plane.run_kubectl("delete", "node", self.name, "--timeout=20s")
+        self.start_kubelet(f"--register-with-taints={taint}")
+        self.wait_ready()
 
     def start_ipamd(self) -> None:
         """Start what stands for aws-node's ipamd; the real aws-cni plugin finds its socket where it expects it."""
