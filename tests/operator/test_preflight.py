@@ -333,7 +333,7 @@ def test_node_pools_that_start_nodes_without_the_startup_taint_are_named(running
         assert "NodePool bare without" in found["message"]
         assert "NodePool lasting with" in found["message"]
         assert not [name for name in ("closed", "of-auto-mode", "windows") if name in found["message"]]
-        running.apply_chain(chain("1.19.6", cluster={"name": "a", "id": 200}))  # refused, so nothing is installed
+        running.apply_chain(chain("1.19.6", cluster={"name": "a", "id": 201}))  # refused, so nothing is installed
         running.wait_reason("Ready", Reason.CLUSTER_ID_UNUSABLE.value)
         told = {item["check"]: item for item in running.get("cnichain", "default")["status"]["preflight"]}
         assert told["node-pools"]["reason"] == "StartupTaintMissing", "the operator says so in status as well"
