@@ -109,9 +109,48 @@ def test_an_event_that_lacks_what_it_must_have_is_left_out(missing: dict[str, An
 
 
 def test_a_message_is_bounded() -> None:
-    event = sandbox_event(kubelet(message="x" * 5000))
+    event = sandbox_event(kubelet(message="network " * 5000))
     assert event is not None
     assert len(event.message) == MESSAGE_LIMIT
+
+
+SANDBOX = "Failed to create pod sandbox: rpc error: code = "
+
+
+@pytest.mark.parametrize(
+    ("message", "counts"),
+    [
+        (REFUSED, True),
+        (
+            f'{SANDBOX}Unknown desc = failed to setup network for sandbox "a": plugin type="aws-cni" name="aws-cni" '
+            "failed (add): add cmd: failed to assign an IP address to container",
+            False,
+        ),
+        (f"{SANDBOX}DeadlineExceeded desc = context deadline exceeded", True),
+        (f'{SANDBOX}Unknown desc = failed to setup network for sandbox "a": netns is gone', True),
+        (f'{SANDBOX}Unknown desc = failed to get sandbox runtime: no runtime for "gvisor" is configured', False),
+    ],
+)
+def test_what_another_plugin_or_no_network_is_to_blame_for_does_not_count(message: str, counts: bool) -> None:
+    assert bool(alarm(kubelet(count=9, message=message))) == counts
+
+
+def changed(**more: Any) -> dict[str, Any]:
+    return kubelet(reason="SandboxChanged", message="Pod sandbox changed, it will be killed and re-created.", **more)
+
+
+def test_tries_that_end_at_the_removal_of_the_failed_sandbox_count() -> None:
+    """A plugin that is not there cannot clean up either: kubelet makes one sandbox, and never gets rid of it."""
+    said = alarm(kubelet(), changed(first=11, last=60, count=7))
+    assert "got no sandbox 7 times since the change: Failed to create pod sandbox" in said
+    assert alarm(kubelet(), changed(first=11, last=18, count=2)) == "", "two tries may be those of a restart"
+
+
+def test_a_sandbox_that_only_changed_is_no_failure() -> None:
+    """As after a reboot of the node, or where another plugin than Cilium's failed."""
+    assert alarm(changed(count=20, last=60)) == ""
+    other = kubelet(message='failed to setup network for sandbox "a": plugin type="aws-cni" failed (add)')
+    assert alarm(other, changed(count=20, last=60)) == ""
 
 
 EVENTS = st.builds(
@@ -123,6 +162,7 @@ EVENTS = st.builds(
     last=st.integers(-100, 100).map(after),
     count=st.integers(1, 50),
     message=st.text(max_size=5),
+    again=st.booleans(),
 )
 
 
@@ -135,8 +175,10 @@ def test_no_failure_counts_that_may_be_older_and_the_order_of_pages_does_not_mat
     assert set(found) == set(since), "every node that was asked for has an answer"
     for node, failures in found.items():
         newer = [one for one in events if one.node == node and one.last > since[node]]
+        failed = [one for one in newer if not one.again]
+        assert len(failures.pods) == len({one.uid for one in failed}), "each pod that failed, once, and no other"
         assert sum(one.count for one in failures.pods) <= sum(one.count for one in newer)
-        assert sum(one.count for one in failures.pods) >= len(newer)
+        assert sum(one.count for one in failures.pods) >= len(failed)
         assert all(one.last > since[node] for one in failures.pods)
         assert bool(sandbox_alarm(failures)) == any(one.count >= FAILURES for one in failures.pods)
     shuffled = list(events)

@@ -7,12 +7,10 @@ from datetime import datetime
 from cnichain.kube.client import PAGE, KubeClient
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import EVENTS
-from cnichain.rollout.sandboxes import REASON, SandboxEvent, SandboxFailures, is_newer, sandbox_event, tally
+from cnichain.rollout.sandboxes import REASONS, SandboxEvent, SandboxFailures, is_newer, sandbox_event, tally
 
 logger = logging.getLogger(__name__)
 
-SELECTOR = f"reason={REASON},involvedObject.kind=Pod"
-"""The API server sends these events alone, in all namespaces."""
 PAGES = 20
 """Of PAGE events each. More of this one kind within an hour, which is how long events live, are not looked through."""
 
@@ -24,17 +22,19 @@ async def sandbox_failures(client: KubeClient, since: Mapping[str, datetime]) ->
     """
     if not since:
         return {}
-    try:
-        events = await _newer(client, since)
-    except ApiError as error:
-        raise error.as_chain_error(f"list events with the reason {REASON}") from error
+    events: list[SandboxEvent] = []
+    for reason in REASONS:  # a field selector knows no "or"
+        try:
+            events += await _newer(client, reason, since)
+        except ApiError as error:
+            raise error.as_chain_error(f"list events with the reason {reason}") from error
     return tally(events, since)
 
 
-async def _newer(client: KubeClient, since: Mapping[str, datetime]) -> list[SandboxEvent]:
-    """The events that count, page by page: of what is not newer nothing is kept."""
+async def _newer(client: KubeClient, reason: str, since: Mapping[str, datetime]) -> list[SandboxEvent]:
+    """The events that count, picked by the API server in all namespaces, page by page: what is older is not kept."""
     found: list[SandboxEvent] = []
-    params = {"fieldSelector": SELECTOR, "limit": str(PAGE)}
+    params = {"fieldSelector": f"reason={reason},involvedObject.kind=Pod", "limit": str(PAGE)}
     for _ in range(PAGES):
         page = await client.request("GET", EVENTS.path(), params=params)
         events = (sandbox_event(item) for item in page.get("items") or [])
@@ -42,5 +42,5 @@ async def _newer(client: KubeClient, since: Mapping[str, datetime]) -> list[Sand
         if not page["metadata"].get("continue"):
             return found
         params["continue"] = page["metadata"]["continue"]
-    logger.warning("more than %d events with the reason %s: the rest is left out", PAGES * PAGE, REASON)
+    logger.warning("more than %d events with the reason %s: the rest is left out", PAGES * PAGE, reason)
     return found

@@ -2,9 +2,12 @@
 
 kubelet writes an Event `FailedCreatePodSandBox` for each failure. Its message holds the sandbox's id, so every failure
 is an Event of its own, until ten alike within ten minutes are gathered into one whose count grows (client-go's event
-correlator).
+correlator). Before each further try it writes `SandboxChanged` and removes the failed sandbox. Where the plugin fails
+at that too, as when its program is missing, all tries end there, and that count alone grows (seen with kubelet 1.36 and
+containerd 1.6).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +15,10 @@ from typing import Any
 
 from cnichain.api.times import parse_rfc3339
 
-REASON = "FailedCreatePodSandBox"
+FAILED, AGAIN = REASONS = ("FailedCreatePodSandBox", "SandboxChanged")
+PLUGIN = "cilium-cni"
+_BLAMED = re.compile(r'plugin type="([^"]+)')
+"""How libcni names the plugin that failed."""
 FAILURES = 3
 """Failures of one pod that are an alarm.
 
@@ -26,7 +32,8 @@ SHOWN_PODS = 3
 
 @dataclass(frozen=True)
 class SandboxEvent:
-    """What an Event says of one pod. began: when what it counts happened first; last: when it happened last."""
+    """What an Event says of one pod. began: when what it counts happened first; last: when it happened last. again: it
+    is about a further try, not about a failure."""
 
     node: str
     pod: str
@@ -35,6 +42,7 @@ class SandboxEvent:
     last: datetime
     count: int
     message: str
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class SandboxFailures:
 
 
 def sandbox_event(item: Mapping[str, Any]) -> SandboxEvent | None:
-    """An Event (v1) of kubelet's as it is needed here; None when it lacks what it must have.
+    """An Event (v1) of kubelet's as it is needed here; None when it is not about the chain, or lacks what it must have.
 
     Both forms are read: of v1 (count, lastTimestamp, source.host) and of events.k8s.io (series, eventTime,
     reportingInstance), which the API server shows through v1 as well.
@@ -66,7 +74,11 @@ def sandbox_event(item: Mapping[str, Any]) -> SandboxEvent | None:
     made = item.get("eventTime") or metadata.get("creationTimestamp")
     began = parse_rfc3339(str(item.get("firstTimestamp") or made))
     last = parse_rfc3339(str(series.get("lastObservedTime") or item.get("lastTimestamp") or made))
+    message = next(iter(str(item.get("message") or "").splitlines()), "")
     if not node or not pod.get("name") or began is None or last is None:
+        return None
+    again = item.get("reason") == AGAIN
+    if not again and not is_about_chain(message):
         return None
     name = f"{pod.get('namespace', '')}/{pod['name']}"
     return SandboxEvent(
@@ -76,8 +88,21 @@ def sandbox_event(item: Mapping[str, Any]) -> SandboxEvent | None:
         began=began,
         last=last,
         count=max(1, int(series.get("count") or item.get("count") or 1)),
-        message=next(iter(str(item.get("message") or "").splitlines()), "")[:MESSAGE_LIMIT],
+        message=message[:MESSAGE_LIMIT],
+        again=again,
     )
+
+
+def is_about_chain(message: str) -> bool:
+    """Whether a failure can be Cilium's: it names cilium-cni, or no plugin and a network or a time that ran out.
+
+    What other plugins say would be so without the change: above all aws-cni, whose subnet has no address left. And a
+    sandbox fails for much that is no network at all, as an unknown RuntimeClass.
+    """
+    blamed = _BLAMED.search(message)
+    if blamed:
+        return blamed[1] == PLUGIN
+    return "network" in message or "deadline exceeded" in message.lower()
 
 
 def is_newer(event: SandboxEvent, since: Mapping[str, datetime]) -> bool:
@@ -88,23 +113,30 @@ def is_newer(event: SandboxEvent, since: Mapping[str, datetime]) -> bool:
 def tally(events: Iterable[SandboxEvent], since: Mapping[str, datetime]) -> dict[str, SandboxFailures]:
     """The failures of each node in `since` that are newer than its time.
 
-    Of an event that began earlier only the last failure is known to be newer, so it counts for one: what failed before
-    already is not held against the change.
+    A pod's failures are those that kubelet tells of, or the tries that followed the first one, whichever are more; a
+    pod that is only tried again, as after a reboot, has none. Of an event that began earlier only the last time is
+    known to be newer, so it counts for one: what failed before already is not held against the change.
     """
-    found: dict[str, dict[str, PodFailures]] = {node: {} for node in since}
+    pods: dict[tuple[str, str], list[SandboxEvent]] = {}
     for event in events:
-        if not is_newer(event, since):
-            continue
-        newer = event.count if event.began > since[event.node] else 1
-        before = found[event.node].get(event.uid)
-        newest = event if before is None or event.last >= before.last else before
-        found[event.node][event.uid] = PodFailures(
-            event.pod, newer + (before.count if before else 0), newest.last, newest.message
-        )
+        if is_newer(event, since):
+            pods.setdefault((event.node, event.uid), []).append(event)
+    found: dict[str, list[PodFailures]] = {node: [] for node in since}
+    for (node, _), about in pods.items():
+        failed = [event for event in about if not event.again]
+        if failed:
+            newest = max(failed, key=lambda event: event.last)
+            tries = [event for event in about if event.again]
+            count = max(_newer(failed, since[node]), _newer(tries, since[node]))
+            found[node].append(PodFailures(newest.pod, count, newest.last, newest.message))
     return {
-        node: SandboxFailures(node, tuple(sorted(pods.values(), key=lambda one: (-one.count, one.pod))))
-        for node, pods in found.items()
+        node: SandboxFailures(node, tuple(sorted(one, key=lambda pod: (-pod.count, pod.pod))))
+        for node, one in found.items()
     }
+
+
+def _newer(events: Iterable[SandboxEvent], since: datetime) -> int:
+    return sum(event.count if event.began > since else 1 for event in events)
 
 
 def sandbox_alarm(failures: SandboxFailures) -> str:

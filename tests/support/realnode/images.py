@@ -32,13 +32,14 @@ _EPOCH = 0
 
 
 def build_pause(scratch: Path, name: str) -> Path:
-    """An archive with the one static program /pause."""
+    """An archive with the one static program /pause, which is there as `sleep` as well, for pods that only wait."""
     source, program, layer = scratch / "pause.c", scratch / "pause", scratch / "pause-layer.tar"
     source.write_text(_PAUSE_SOURCE, encoding="ascii")
     command = ["gcc", "-static", "-Os", "-s", "-o", str(program), str(source)]
     subprocess.run(command, capture_output=True, timeout=60, check=True)
     with tarfile.open(layer, "w") as archive:
-        archive.addfile(_entry("pause", program.stat().st_size, 0o755), io.BytesIO(program.read_bytes()))
+        for path in ("pause", "bin/sleep"):
+            archive.addfile(_entry(path, program.stat().st_size, 0o755), io.BytesIO(program.read_bytes()))
     return write_archive(scratch / "pause.tar", name, layer, {"Entrypoint": ["/pause"]})
 
 

@@ -69,6 +69,12 @@ class Pods:
         items = json.loads(self.control_plane.run_kubectl("get", "events", selector, "--output=json"))["items"]
         return str(items[-1]["message"]) if items else ""
 
+    def count(self, name: str, reason: str) -> int:
+        """How often a pod's events with a reason have happened."""
+        selector = f"--field-selector=involvedObject.name={name},reason={reason}"
+        items = json.loads(self.control_plane.run_kubectl("get", "events", selector, "--output=json"))["items"]
+        return sum(int(item.get("count") or 1) for item in items)
+
     def waiting(self, name: str) -> str:
         """Why the pod's container waits, as kubectl shows it; empty when it does not."""
         states = self.get(name)["status"].get("containerStatuses") or [{}]
