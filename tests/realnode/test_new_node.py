@@ -43,7 +43,13 @@ def new_node(node: RealNode) -> Iterator[RealNode]:
 def deployment(node: RealNode) -> Iterator[str]:
     """A Deployment of one pod that tolerates nothing; it goes after the test, its pod first."""
     container = {"name": "main", "image": PAUSE_IMAGE, "imagePullPolicy": "Never"}
-    pod = {"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False, "containers": [container]}
+    pod = {
+        # Other tests leave Nodes of nodes that are gone.
+        "nodeSelector": {"kubernetes.io/hostname": node.name},
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+        "containers": [container],
+    }
     body = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -94,15 +100,16 @@ def _pass(node: RealNode) -> list[str]:
 
     async def inside() -> list[str]:
         async with KubeClient(load_credentials(node.control_plane.kubeconfig)) as client:
-            await sync_scope(client, await _view(client), SPEC, NodeSpec(), "default")
-            return await open_nodes(client, await _view(client), SPEC)
+            await sync_scope(client, await _view(client, node.name), SPEC, NodeSpec(), "default")
+            return await open_nodes(client, await _view(client, node.name), SPEC)
 
     return asyncio.run(inside())
 
 
-async def _view(client: KubeClient) -> NodeView:
-    nodes, _ = await client.list(NODES)
-    reports, _ = await client.list(CHAIN_NODES)
+async def _view(client: KubeClient, name: str) -> NodeView:
+    """The one node, and what its agent reports."""
+    nodes, _ = await client.list(NODES, fields=f"metadata.name={name}")
+    reports, _ = await client.list(CHAIN_NODES, fields=f"metadata.name={name}")
     return NodeView(
         {record.name: record for record in map(node_record, nodes)},
         {record.name: record for record in map(chain_node_record, reports)},
