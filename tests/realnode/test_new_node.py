@@ -16,8 +16,8 @@ from cnichain.api.names import STARTUP_TAINT
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import load_credentials
 from cnichain.kube.resources import CHAIN_NODES, NODES
-from cnichain.plan.nodes import chain_node_record, node_record
-from cnichain.reconcile.nodesync import NodeView, open_nodes, sync_scope
+from cnichain.plan.nodes import chain_node, chain_node_record, node_record
+from cnichain.reconcile.nodesync import NodeView, open_nodes, tell
 from realnode.chainnode import ChainNode
 from realnode.config import PAUSE_IMAGE
 from realnode.namespaces import wait_for
@@ -100,7 +100,8 @@ def _pass(node: RealNode) -> list[str]:
 
     async def inside() -> list[str]:
         async with KubeClient(load_credentials(node.control_plane.kubeconfig)) as client:
-            await sync_scope(client, await _view(client, node.name), SPEC, NodeSpec(), "default")
+            view = await _view(client, node.name)
+            await tell(client, [chain_node(view.nodes[node.name], NodeSpec(), "default")], view.reports)
             return await open_nodes(client, await _view(client, node.name), SPEC)
 
     return asyncio.run(inside())
