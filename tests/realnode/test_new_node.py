@@ -16,9 +16,8 @@ from cnichain.api.names import STARTUP_TAINT
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import load_credentials
 from cnichain.kube.resources import CHAIN_NODES, NODES
-from cnichain.plan.nodes import chain_node_record, node_record
-from cnichain.reconcile.nodesync import NodeView, open_nodes
-from cnichain.reconcile.rollout import Fleet
+from cnichain.plan.nodes import chain_node, chain_node_record, node_record
+from cnichain.reconcile.nodesync import NodeView, open_nodes, tell
 from realnode.chainnode import ChainNode
 from realnode.config import PAUSE_IMAGE
 from realnode.namespaces import wait_for
@@ -44,7 +43,13 @@ def new_node(node: RealNode) -> Iterator[RealNode]:
 def deployment(node: RealNode) -> Iterator[str]:
     """A Deployment of one pod that tolerates nothing; it goes after the test, its pod first."""
     container = {"name": "main", "image": PAUSE_IMAGE, "imagePullPolicy": "Never"}
-    pod = {"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False, "containers": [container]}
+    pod = {
+        # Other tests leave Nodes of nodes that are gone.
+        "nodeSelector": {"kubernetes.io/hostname": node.name},
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+        "containers": [container],
+    }
     body = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -95,15 +100,17 @@ def _pass(node: RealNode) -> list[str]:
 
     async def inside() -> list[str]:
         async with KubeClient(load_credentials(node.control_plane.kubeconfig)) as client:
-            await _open_wave(client)
-            return await open_nodes(client, await _view(client), SPEC)
+            view = await _view(client, node.name)
+            await tell(client, [chain_node(view.nodes[node.name], NodeSpec(), "default")], view.reports)
+            return await open_nodes(client, await _view(client, node.name), SPEC)
 
     return asyncio.run(inside())
 
 
-async def _view(client: KubeClient) -> NodeView:
-    nodes, _ = await client.list(NODES)
-    reports, _ = await client.list(CHAIN_NODES)
+async def _view(client: KubeClient, name: str) -> NodeView:
+    """The one node, and what its agent reports."""
+    nodes, _ = await client.list(NODES, fields=f"metadata.name={name}")
+    reports, _ = await client.list(CHAIN_NODES, fields=f"metadata.name={name}")
     return NodeView(
         {record.name: record for record in map(node_record, nodes)},
         {record.name: record for record in map(chain_node_record, reports)},
@@ -141,10 +148,3 @@ def _wait_running(node: RealNode) -> str:
     selector = f"--selector=app={APP['app']}"
     return wait_for("the pod does not run on the open node",
                     lambda: kubectl("get", "pods", selector, f"--output=jsonpath={path}"), 60.0)  # fmt: skip
-
-
-async def _open_wave(client: KubeClient) -> None:
-    """What a rollout does with every node that has joined."""
-    view = await _view(client)
-    scope = view.scope(SPEC)
-    await Fleet(client, view, scope, pods=(), wanted=NodeSpec(), owner="default").start(scope, {})
