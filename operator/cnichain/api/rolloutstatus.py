@@ -39,6 +39,8 @@ class RolloutStatus(_Status):
     """When the first node was to be changed."""
     progressed: str = ""
     """When a node was finished last, or a wave opened: the progress deadline runs from here."""
+    wave_since: str = ""
+    """When the newest wave was opened."""
     wave: int = 0
     """Waves that were opened; the canary is the first."""
     done: int = 0

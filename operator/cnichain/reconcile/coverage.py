@@ -17,7 +17,7 @@ from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
 from cnichain.kube.reflector import Reflector
 from cnichain.kube.resources import CILIUM_ENDPOINTS, CRDS, PODS
-from cnichain.plan.coverage import Coverage, Rule, count, node_states
+from cnichain.plan.coverage import Coverage, Rule, Unmanaged, count, node_states
 from cnichain.plan.health import health_of
 from cnichain.plan.pods import EndpointRecord, PodRecord, endpoint_record, pod_record
 from cnichain.reconcile.cluster import Cluster
@@ -82,6 +82,10 @@ class CoverageKeeper:
             for key in KEYS:
                 await self._cluster.end(key)
             self._begin()
+
+    def unmanaged(self) -> tuple[Unmanaged, ...]:
+        """The unmanaged pods of the newest count."""
+        return self._count.unmanaged
 
     async def observe(self, this: Pass, picture: Picture) -> None:
         """Tell of the newest count; from the first time on that Cilium's endpoints are there, pods are counted."""

@@ -41,6 +41,7 @@ from cnichain.reconcile.coverage import CoverageKeeper
 from cnichain.reconcile.describe import Pass, content, describe, inventory_status
 from cnichain.reconcile.events import Recorder
 from cnichain.reconcile.finalizer import add_finalizer
+from cnichain.reconcile.gates import Gates
 from cnichain.reconcile.look import Looker, Picture
 from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
@@ -58,6 +59,7 @@ from cnichain.reconcile.waiting import is_overdue, noted
 from cnichain.render.stages import Stage
 from cnichain.rollout.course import Action, Course, course
 from cnichain.rollout.decide import Failure
+from cnichain.rollout.drops import metrics_port
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ class Reconciler:
         self._away_since: float | None = None
         self._node_news = NodeNews()
         self._coverage = CoverageKeeper(client, cluster, self._recorder, settings)
+        self._gates = Gates(client, self._coverage.unmanaged)
 
     async def run(self, name: str) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
@@ -235,6 +238,8 @@ class Reconciler:
             store=HistoryStore(self._client, self._settings.namespace, owner),
             cilium=picture.release.version,
             own_nodes=this.status.adoption is None,
+            gates=self._gates,
+            metrics_port=metrics_port(picture.rendered.values),
         )
 
     def _planning(self, this: Pass, picture: Picture, owner: str, survey: Survey | None) -> Planning:

@@ -4,7 +4,6 @@ What is decided stands in status before it is done, so that a pass may be cut of
 history first; what is done about it is the next pass's.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,16 +17,15 @@ from cnichain.apply.history import HistoryStore
 from cnichain.plan.history import History
 from cnichain.plan.model import in_words
 from cnichain.reconcile.care import Event
+from cnichain.reconcile.gates import Gates, is_watched
 from cnichain.reconcile.report import Report, StageReport
 from cnichain.reconcile.rollout import Fleet
 from cnichain.render.stages import Stage
 from cnichain.rollout.course import Action, Course, accept, action_for, may_go_back, reject
 from cnichain.rollout.decide import Decision, Failure, decide, stopped
+from cnichain.rollout.nodes import NodeSituation
 from cnichain.rollout.situations import situations
 from cnichain.rollout.view import Target
-
-Alarms = Callable[[Fleet, Target], Awaitable[dict[str, str]]]
-"""What the gates say, by node."""
 
 
 class Account(Protocol):
@@ -46,7 +44,7 @@ class Account(Protocol):
 
 @dataclass
 class Rolling:
-    """The rollout of one pass. own_nodes: no node had Cilium before this CNIChain."""
+    """The rollout of one pass. own_nodes: no node had Cilium before this CNIChain. metrics_port: Hubble's."""
 
     this: Account
     fleet: Fleet
@@ -55,10 +53,15 @@ class Rolling:
     store: HistoryStore
     cilium: str
     own_nodes: bool
+    gates: Gates
+    metrics_port: int | None
     target: Target = field(default_factory=lambda: Target("", {}))
 
-    async def step(self, target: Target, alarms: Alarms | None = None) -> StageReport:
-        """One step towards the target; what the stage waits for, nothing when every reachable node has it."""
+    async def step(self, target: Target, image: str) -> StageReport:
+        """One step towards the target; what the stage waits for, nothing when every reachable node has it.
+
+        image: of the Cilium agent.
+        """
         self.target = target
         if self.course.action is Action.UNCHAINED:
             return await self._withdraw()
@@ -66,7 +69,9 @@ class Rolling:
         now = datetime.now(UTC)
         before = self._memory()
         nodes = situations(self.fleet.scope, self.fleet.view.reports, self.fleet.pods, self.fleet.wanted)
-        raised = await alarms(self.fleet, target) if alarms and _is_under_way(before, target) else {}
+        raised: dict[str, str] = {}
+        if before is not None and is_watched(before, target):
+            nodes, raised = await self._gated(nodes, target, image, before)
         decision = decide(nodes, target, self.course.spec.rollout, before, now, raised)
         self._tell(before, decision)
         self.this.update(rollout=decision.memory)
@@ -77,8 +82,20 @@ class Rolling:
             # Without it the status in between would call the chain Ready, as all its nodes are well.
             self.this.report.stages[Stage.AGENTS] = StageReport(decision.waiting_for, decision.reason)
             await self.this.say()
+            if not decision.memory.soaked and not target.back:
+                given = [one for one in nodes if one.name in decision.start]
+                await self.gates.before(self.fleet.scope, given, self.metrics_port)
             await self.fleet.start(decision.start, target.templates)
         return StageReport(decision.waiting_for, decision.reason)
+
+    async def _gated(
+        self, nodes: list[NodeSituation], target: Target, image: str, memory: RolloutStatus
+    ) -> tuple[list[NodeSituation], dict[str, str]]:
+        """The nodes, with what their probes wait for, and what the gates say, by node."""
+        raised = await self.gates.alarms(self.fleet.scope, nodes, target, self.metrics_port)
+        wanted = self.course.spec.rollout.probe
+        waits, failed = await self.gates.probes(nodes, target, wanted, image, self.fleet.owner, memory.wave_since)
+        return [replace(one, probe=waits.get(one.name, "")) for one in nodes], {**raised, **failed}
 
     @property
     def away(self) -> int:
@@ -139,6 +156,7 @@ class Rolling:
             action=action.value,
             back_to=good.cilium if good and action is Action.ROLLED_BACK else "",
         )
+        await self.gates.clear(self.fleet.owner)
         self.history = reject(self.history, rejected)
         await self.store.record(self.history)
         self.this.update(rejected=rejected)
@@ -174,11 +192,6 @@ class Rolling:
             self.this.events.append((Reason.SOAKING, f"{decision.waiting_for}."))
         if after.state is RolloutState.DONE and was not in {RolloutState.DONE, None}:
             self.this.events.append((Reason.ROLLOUT_FINISHED, f"{after.done} of {after.total} nodes have the change."))
-
-
-def _is_under_way(memory: RolloutStatus | None, target: Target) -> bool:
-    over = {RolloutState.DONE, RolloutState.FAILED}
-    return memory is not None and memory.target == target.digest and memory.state not in over and not target.back
 
 
 def _what_now(rejected: RejectedStatus) -> str:

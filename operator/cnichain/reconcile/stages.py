@@ -18,7 +18,7 @@ from cnichain.reconcile.rolling import Rolling
 from cnichain.reconcile.rollout import target_of
 from cnichain.render.manifests import Manifest, with_owner
 from cnichain.render.prepull import KEY as PREPULL
-from cnichain.render.prepull import agents, images_of, prepull
+from cnichain.render.prepull import agent_image, agents, images_of, prepull
 from cnichain.render.stages import CALICO_STAGES, Stage, cilium_crds, stage_order
 
 
@@ -131,7 +131,9 @@ class StageRun:
         leaving = picture.nodes.leaving(picture.spec)
         left = await sync_leaving(self.client, picture.nodes, picture.spec, picture.wanted_node, self.owner)
         await self.rolling.fleet.release(leaving.values())
-        rollout = await self.rolling.step(target_of(manifests, picture.wanted_node, back=picture.back))
+        rollout = await self.rolling.step(
+            target_of(manifests, picture.wanted_node, back=picture.back), agent_image(manifests)
+        )
         if rollout.reason is Reason.PAUSED:
             self.report.hold = Hold(Reason.PAUSED, f"The rollout is {rollout.waiting_for}")
         if rollout.waiting_for:

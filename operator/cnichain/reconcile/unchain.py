@@ -13,6 +13,7 @@ from cnichain.plan.nodes import NodeRecord, chain_node, in_scope, untaint_patch
 from cnichain.plan.removal import NodesLeft, Wishes, concerned, node_wish, nodes_left
 from cnichain.reconcile.nodelabel import unlabel
 from cnichain.reconcile.nodesync import CONCURRENT_WRITES, NodeView, tell, untaint
+from cnichain.reconcile.probe import remove_probes
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Unchainer:
     async def let_go(self, left: NodesLeft) -> None:
         """Take the label off the nodes, whose Cilium pods are gone, and delete the CNIChainNodes, but for those of
         skipped nodes. Raises ChainError."""
+        await remove_probes(self.client, self.owner)
         await unlabel(self.client, [node for node in self.view.nodes.values() if node.chained])
         limit = asyncio.Semaphore(CONCURRENT_WRITES)
 

@@ -41,6 +41,14 @@ def agents(items: Iterable[Manifest]) -> list[Manifest]:
     return [item for item in items if item.kind == "DaemonSet" and item.name in AGENT_DAEMON_SETS]
 
 
+def agent_image(items: Iterable[Manifest]) -> str:
+    """The image of the Cilium agent, "" when there is none among the manifests."""
+    for item in items:
+        if (item.kind, item.name) == ("DaemonSet", AGENT_DAEMON_SETS[0]):
+            return str(item.body["spec"]["template"]["spec"]["containers"][0]["image"])
+    return ""
+
+
 def prepull(items: Iterable[Manifest]) -> Manifest | None:
     """The DaemonSet for the images of these manifests' agents; None when there are none.
 

@@ -191,7 +191,7 @@ def _open(
         down = in_words(view.unavailable)
         said = f"{len(view.unavailable)} nodes are unavailable, spec.rollout.maxUnavailable leaves no room: {down}"
         return _decision(state, view, said, Reason.NODES_UNAVAILABLE)
-    state = state.model_copy(update={"wave": state.wave + 1, "progressed": rfc3339(now)})
+    state = state.model_copy(update={"wave": state.wave + 1, "wave_since": rfc3339(now), "progressed": rfc3339(now)})
     names = tuple(node.name for node in nodes)
     said = f"wave {state.wave} opens: {in_words(names)}"
     return _decision(state, view, said, kind, start=names, again=_until_late(state, rollout, now))

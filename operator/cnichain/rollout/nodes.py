@@ -6,6 +6,8 @@ from enum import StrEnum
 
 CRASH_RESTARTS = 3
 """So many restarts of one agent pod are a crash: an agent that starts well does not restart at all."""
+AGENT = "cilium"
+"""The DaemonSet of the Cilium agents."""
 CRASHING = "CrashLoopBackOff"
 PULL_FAILURES = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
@@ -16,6 +18,7 @@ class AgentPod:
 
     template: digest of the pod template that it was made from, "" when an operator before this one, or somebody else,
     made it. restarts: of all its containers. waiting: why a container of it waits, as the kubelet says it.
+    ready_since: RFC 3339, "" while it is not Ready.
     """
 
     name: str
@@ -27,6 +30,7 @@ class AgentPod:
     restarts: int = 0
     waiting: str = ""
     deleting: bool = False
+    ready_since: str = ""
 
     @property
     def crashed(self) -> bool:
@@ -50,6 +54,7 @@ class NodeSituation:
 
     reachable: its kubelet is Ready. closed: it has the startup taint. opened: its wave is open. told: its CNIChainNode
     says what it should say. verified: its agent has seen that and finds the chain right; chain: its words if not.
+    probe: what its probe pod waits for, "" when there is none or it has passed.
     """
 
     name: str
@@ -62,6 +67,23 @@ class NodeSituation:
     verified: bool
     chain: str
     pods: tuple[AgentPod, ...]
+    uid: str = ""
+    probe: str = ""
+
+    @property
+    def agent(self) -> AgentPod | None:
+        """Its Cilium agent, as far as it is Ready."""
+        return next((pod for pod in self.pods if pod.daemon_set == AGENT and pod.ready and not pod.deleting), None)
+
+    @property
+    def agent_uid(self) -> str:
+        """uid of that pod."""
+        return self.agent.uid if self.agent else ""
+
+    @property
+    def ready_since(self) -> str:
+        """Since when that pod is Ready, RFC 3339; "" when it is not."""
+        return self.agent.ready_since if self.agent else ""
 
     def step(self, templates: Mapping[str, str]) -> Step:
         """How far it is. templates: what the pods of each DaemonSet should be made from."""
@@ -82,7 +104,9 @@ class NodeSituation:
     def waits_for(self, templates: Mapping[str, str]) -> str:
         """What is missing for it to be well, in words; "" when nothing is."""
         missing = self._pods_missing(templates)
-        return missing or ("" if self.verified else self.chain or "its chain is not verified")
+        if missing or self.verified:
+            return missing or self.probe
+        return self.chain or "its chain is not verified"
 
     def _pods_missing(self, templates: Mapping[str, str]) -> str:
         for daemon_set in sorted(templates):

@@ -23,17 +23,18 @@ def agent_pod(pod: Mapping[str, Any]) -> AgentPod:
     statuses = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     reasons = [str(((one.get("state") or {}).get("waiting") or {}).get("reason", "")) for one in statuses]
     telling = [reason for reason in reasons if reason == CRASHING or reason in PULL_FAILURES]
-    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or [])
+    ready = [one for one in status.get("conditions") or [] if one["type"] == "Ready" and one["status"] == "True"]
     return AgentPod(
         name=metadata["name"],
         uid=metadata["uid"],
         node=(pod.get("spec") or {}).get("nodeName", ""),
         daemon_set=owners[0] if owners else "",
         template=(metadata.get("annotations") or {}).get(TEMPLATE_ANNOTATION, ""),
-        ready=ready,
+        ready=bool(ready),
         restarts=sum(one.get("restartCount", 0) for one in statuses),
         waiting=telling[0] if telling else "",
         deleting="deletionTimestamp" in metadata,
+        ready_since=str(ready[0].get("lastTransitionTime") or "") if ready else "",
     )
 
 
@@ -81,6 +82,7 @@ def situations(
                 verified=chained and record is not None and record.verified,
                 chain=said,
                 pods=tuple(by_node.get(name, ())),
+                uid=node.uid,
             )
         )
     return found
