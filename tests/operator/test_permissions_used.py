@@ -37,17 +37,12 @@ EVERYTHING: Object = {
     "adopt": True,
     "unmanagedPods": {"action": "Restart"},
     "deletionPolicy": "Uninstall",
+    "rollout": {"probe": {"enabled": True}},
 }
 LEFT_OF_AN_ADOPTION = "an uninstallation in the middle of an adoption watches what is left of the other installation"
-GATE_OF_A_ROLLOUT = "a gate of a rollout asks for it; tests/reconcile/test_gates_on_api.py does so under this account"
 IDLE = {
     ("watch", "cronjobs"): LEFT_OF_AN_ADOPTION,
     ("watch", "jobs"): LEFT_OF_AN_ADOPTION,
-    ("list", "events"): GATE_OF_A_ROLLOUT,
-    ("list", "pods"): GATE_OF_A_ROLLOUT,
-    ("create", "pods"): GATE_OF_A_ROLLOUT,
-    ("delete", "pods"): GATE_OF_A_ROLLOUT,
-    ("get", "ciliumendpoints"): GATE_OF_A_ROLLOUT,
 }
 """(verb, resource or resource/name) that no scenario of this file uses, and why it is granted all the same."""
 SOMETIMES = {

@@ -1,7 +1,9 @@
 """A change on its way over three nodes, one at a time: canary, soak, waves, pause, failure and the way back."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -136,6 +138,65 @@ def test_a_spec_that_works_goes_on(world: Harness, running: list[NodeFolder]) ->
     assert world.conditions()["RolledBack"]["status"] == "False"
     assert "rejected" not in world.get("cnichain", "default")["status"]
     assert not world.exists("daemonset", "cnichain-prepull", *SYSTEM), "what pulled the images goes at the end"
+
+
+def sandbox_failures(world: Harness, node: str) -> None:
+    """What the kubelet of a node writes when cilium-cni fails for a pod; kwok's nodes have no kubelet that could."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "no-sandbox", "namespace": "default"},
+        "involvedObject": {"kind": "Pod", "namespace": "default", "name": "app-1", "uid": "0b5e"},
+        "reason": "FailedCreatePodSandBox",
+        "message": 'plugin type="cilium-cni" failed (add): unable to connect to Cilium agent',
+        "source": {"component": "kubelet", "host": node},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 4,
+        "type": "Warning",
+    }
+    world.kubectl("apply", "--filename=-", stdin=json.dumps(event))
+
+
+def test_pods_that_get_no_sandbox_on_the_canary_take_the_change_back(world: Harness, running: list[NodeFolder]) -> None:
+    soaking = {**ROLLOUT, "canary": {"nodes": 1, "soak": "1h"}}
+    pods = agents(world)
+    world.apply_chain({"cilium": {"version": "1.17.18", "values": {"podLabels": {"try": "1"}}}, "rollout": soaking})
+    world.wait_reason("Ready", "Soaking")
+    (canary,) = [name for name, found in agents(world).items() if found != pods[name]]
+    # The canary's agent is Ready for a second: what an Event says of the same second is not newer.
+    world.wait("the canary's agent is Ready for a while", lambda: ready_for(world, canary) > 2)
+    sandbox_failures(world, canary)
+    stalled = world.wait_reason("Stalled", "RolledBack")
+    assert "GateFailed" in stalled["message"]
+    assert f"on {canary} pod default/app-1 got no sandbox" in stalled["message"]
+    assert len([name for name in pods if agents(world)[name] != pods[name]]) == 1
+
+
+def ready_for(world: Harness, node: str) -> float:
+    """Seconds since the Cilium pod of a node got Ready."""
+    items = world.get("pods", "--selector=k8s-app=cilium", f"--field-selector=spec.nodeName={node}", *SYSTEM)["items"]
+    since = [
+        one["lastTransitionTime"] for item in items for one in item["status"]["conditions"] if one["type"] == "Ready"
+    ]
+    return (datetime.now(UTC) - datetime.fromisoformat(since[0])).total_seconds() if since else 0.0
+
+
+def test_a_node_is_done_when_a_probe_pod_on_it_is_managed(world: Harness, running: list[NodeFolder]) -> None:
+    world.kubectl("delete", "event", "no-sandbox", "--namespace=default")
+    start = world.audit_length()
+    probing = {**ROLLOUT, "canary": {"nodes": 0, "soak": "0s"}, "probe": {"enabled": True}}
+    world.apply_chain({"cilium": {"version": "1.17.18", "values": {"podLabels": {"try": "2"}}}, "rollout": probing})
+    world.wait_ready()
+    done = {
+        ("delete", "kube-system"): "restart",
+        ("create", "cnichain-system"): "probe",
+        ("delete", "cnichain-system"): "over",
+    }
+    pods = [item for item in world.audited(start) if item["objectRef"].get("resource") == "pods"]
+    story = [done.get((item["verb"], item["objectRef"].get("namespace")), "") for item in pods]
+    assert [step for step in story if step] == ["restart", "probe", "over"] * 3, "each node is probed before the next"
 
 
 def test_a_step_to_the_next_minor_and_back(world: Harness, running: list[NodeFolder]) -> None:
