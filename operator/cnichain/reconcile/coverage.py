@@ -172,12 +172,17 @@ class CoverageKeeper:
     async def _look(self) -> None:
         if not self._pods.synced.is_set() or not self._endpoints.synced.is_set():
             return
-        pods = self._pods.records
         nodes, reports = await self._cluster.nodes(), await self._cluster.node_reports()
-        states = node_states(nodes, reports, self._selector, pods.values())
-        now = time.time()
+        pods, endpoints = dict(self._pods.records), dict(self._endpoints.records)
+        suspected, now = self._count.suspected, time.time()
+
+        def counted() -> Coverage:
+            states = node_states(nodes, reports, self._selector, pods.values())
+            return count(pods, endpoints, states, suspected, now, self._rule)
+
+        # On copies, in a thread: with 50,000 pods it takes a good part of a second, and the Lease wants to be renewed.
+        self._count = await asyncio.to_thread(counted)
         self._since = now if self._since is None else min(self._since, now)
-        self._count = count(pods, self._endpoints.records, states, self._count.suspected, now, self._rule)
         self._known = self._known or now - self._since >= self._rule.confirm
         if self._known:
             show_coverage(self._count)
