@@ -217,7 +217,8 @@ def test_no_tool_calls_a_chain_done_before_it_is(judge: Judge) -> None:
 VERDICT_MAKERS = {"StageReport", "Removal", "Hold", "_Verdict"}
 OF_OTHER_CONDITIONS = {
     Reason.CATALOGUE_INVALID, Reason.CATALOGUE_VALID, Reason.CHAIN_VERIFIED, Reason.DISABLED, Reason.DRIFT_CORRECTED,
-    Reason.MUTATED_BY_ADMISSION, Reason.NOT_MEASURED, Reason.NO_DRIFT, Reason.PREFLIGHT_PASSED,
+    Reason.MUTATED_BY_ADMISSION, Reason.NOT_MEASURED, Reason.ALL_MANAGED, Reason.UNMANAGED_PODS,
+    Reason.ENDPOINTS_NOT_PUBLISHED, Reason.NO_DRIFT, Reason.PREFLIGHT_PASSED,
 }  # fmt: skip
 """They stand in conditions that are not Ready, or are those of a part that is well."""
 

@@ -7,6 +7,7 @@ the real ones. What stands in for Cilium itself is in realnode/cilium.py.
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,11 @@ def counted(world: Harness) -> Object:
     return found
 
 
+def is_ready(world: Harness, cilium: StandInCilium) -> bool:
+    cilium.start_agent_pod()
+    return world.conditions().get("Ready", {}).get("status") == "True"
+
+
 def test_pods_from_before_the_chain_are_reported_and_restarted_within_their_budgets(
     node: RealNode, world: Harness
 ) -> None:
@@ -87,7 +93,7 @@ def test_pods_from_before_the_chain_are_reported_and_restarted_within_their_budg
         stack.enter_context(world.operator(coverage_seconds="1"))
         world.apply_chain(SPEC)
         try:
-            world.wait_ready()
+            world.wait("Ready, with the agent's pod", partial(is_ready, world, cilium))
             older = {"OlderThanChain": WEB_AND_GUARDED}
             world.wait("all are reported", lambda: counted(world).get("byCause") == older, 60)
             assert counted(world)["unmanaged"] == WEB_AND_GUARDED
@@ -101,14 +107,14 @@ def test_pods_from_before_the_chain_are_reported_and_restarted_within_their_budg
 
             def one_is_left() -> bool:
                 cilium.publish_endpoints()
-                return counted(world).get("unmanaged") == 1
+                pods = counted(world)
+                return (pods.get("managed"), pods.get("unmanaged")) == (REPLICAS["web"], 1)
 
             world.wait("web is restarted, pod by pod", one_is_left, 120)
             after = pods_of(world, "web")
             assert len(after) == REPLICAS["web"]
             assert not set(after) & set(before["web"]), "replaced, not kept"
             assert set(after.values()) <= cilium.told(), "the replacements went through the real chain"
-            world.wait("they are counted", lambda: counted(world)["managed"] == REPLICAS["web"], 30)
 
             restarts = world.wait("its budget is named", lambda: counted(world)["restarts"]["waiting"], 30)
             assert ["disruption budget" in one and "default/guarded" in one for one in restarts] == [True]

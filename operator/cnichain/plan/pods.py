@@ -124,7 +124,8 @@ def is_managed(pod: PodRecord, endpoint: EndpointRecord | None) -> bool:
     """Whether an endpoint of the pod's name is this very pod's: the same uid, and one address where both have any."""
     if endpoint is None or endpoint.pod_uid != pod.uid:
         return False
-    return not endpoint.ips or not pod.ips or bool(set(endpoint.ips) & set(pod.ips))
+    # The first is the usual case, and the fastest of them: this is asked 50,000 times in a count.
+    return endpoint.ips == pod.ips or not endpoint.ips or not pod.ips or bool(set(endpoint.ips) & set(pod.ips))
 
 
 def _workload(namespace: str, metadata: Mapping[str, Any], labels: Mapping[str, str]) -> Workload:

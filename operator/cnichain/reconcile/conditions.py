@@ -101,8 +101,7 @@ def _parts(report: Report) -> dict[Type, Verdict]:
     if report.error is not None:
         verdicts[report.error_in] = Verdict("False", report.error.reason, report.error.message)
     if report.coverage is not None:
-        said = report.coverage
-        verdicts[Type.PODS_MANAGED] = Verdict(said.status, said.reason, said.message)
+        verdicts[Type.PODS_MANAGED] = report.coverage
     verdicts[Type.DRIFTED] = _drifted(report)
     verdicts[Type.ROLLED_BACK] = rolled_back(report)
     return verdicts

@@ -9,7 +9,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from cnichain.api.chain import UnmanagedAction
+from cnichain.api.chain import UnmanagedAction, UnmanagedPodsSpec
 from cnichain.api.names import SINGLETON
 from cnichain.api.podsstatus import PodsStatus, RestartStatus
 from cnichain.api.reasons import Reason
@@ -26,9 +26,10 @@ from cnichain.reconcile.describe import Pass
 from cnichain.reconcile.events import Recorder
 from cnichain.reconcile.look import Picture
 from cnichain.reconcile.metrics import show_coverage
-from cnichain.reconcile.report import Said, Type
+from cnichain.reconcile.report import Type
 from cnichain.reconcile.restarts import Restarter, RestartLook, View
 from cnichain.reconcile.settings import Settings
+from cnichain.reconcile.verdict import Verdict
 
 ENDPOINT_CRD = f"{CILIUM_ENDPOINTS.plural}.{CILIUM_ENDPOINTS.group}"
 NOT_FINISHED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -75,6 +76,11 @@ class CoverageKeeper:
         self._idle_looks = 0
         show_coverage(None)
 
+    @property
+    def newest(self) -> Coverage | None:
+        """The newest count; None while nothing is known."""
+        return self._count if self._known else None
+
     async def forget(self, name: str) -> None:
         """Stop counting: this CNIChain is gone, or on its way out."""
         if self._running and name == SINGLETON:
@@ -108,11 +114,11 @@ class CoverageKeeper:
         _note_change(this, this.report.coverage)
         self._told = _Told(pods, time.monotonic())
 
-    async def restart(self, this: Pass, picture: Picture, *, settled: bool) -> None:
+    async def restart(self, this: Pass, spec: UnmanagedPodsSpec, *, settled: bool) -> None:
         """Evict what may be evicted, where spec asks for it. settled: nothing else is under way in this chain."""
         if not self._known or this.status.pods is None:
             return
-        if picture.spec.unmanaged_pods.action is not UnmanagedAction.RESTART:
+        if spec.action is not UnmanagedAction.RESTART:
             this.update(pods=this.status.pods.model_copy(update={"restarts": None}))
             self._restarts_open = False
             return
@@ -121,7 +127,7 @@ class CoverageKeeper:
         )
         view = View(self._pods.records, self._endpoints.records, states, self._count.unmanaged)
         try:
-            look = await self._restarter.restart(this, picture.spec.unmanaged_pods, view, settled=settled)
+            look = await self._restarter.restart(this, spec, view, settled=settled)
         except ApiError as error:
             # A chain is no less Ready because its pods cannot be restarted at the moment.
             why = error.as_chain_error("restart unmanaged pods").message
@@ -132,15 +138,17 @@ class CoverageKeeper:
         self._idle_looks = 0 if look.evicted else self._idle_looks + 1
         this.update(pods=this.status.pods.model_copy(update={"restarts": look.status}))
 
-    async def _uncountable(self, picture: Picture) -> Said | None:
+    async def _uncountable(self, picture: Picture) -> Verdict | None:
         """Why pods cannot be counted at all."""
         if str(picture.rendered.values.get("disableEndpointCRD", "")).lower() == "true":
             said = "spec.cilium.values has disableEndpointCRD: Cilium publishes no CiliumEndpoints to count."
-            return Said("Unknown", Reason.ENDPOINTS_NOT_PUBLISHED, said)
+            return Verdict("Unknown", Reason.ENDPOINTS_NOT_PUBLISHED, said)
         # The CRD itself is asked for, not discovery, which is a minute old: nothing would wake the loop after that.
         if self._running or health_of(await self._client.get(CRDS, ENDPOINT_CRD), ENDPOINT_CRD).healthy:
             return None
-        return Said("Unknown", Reason.NOT_MEASURED, "CiliumEndpoints are not served yet; cilium-operator makes them.")
+        return Verdict(
+            "Unknown", Reason.NOT_MEASURED, "CiliumEndpoints are not served yet; cilium-operator makes them."
+        )
 
     def _start(self) -> None:
         self._running = True
@@ -154,7 +162,7 @@ class CoverageKeeper:
         lists = {"pods": self._pods.synced, "ciliumendpoints": self._endpoints.synced}
         late = [what for what, synced in lists.items() if not synced.is_set()]
         said = f"The first list of {late[0]} has not arrived." if late else "The first count is under way."
-        this.report.coverage = Said("Unknown", Reason.NOT_MEASURED, said)
+        this.report.coverage = Verdict("Unknown", Reason.NOT_MEASURED, said)
         this.update(unmanaged=UNKNOWN)
 
     async def _run(self) -> None:
@@ -168,12 +176,17 @@ class CoverageKeeper:
     async def _look(self) -> None:
         if not self._pods.synced.is_set() or not self._endpoints.synced.is_set():
             return
-        pods = self._pods.records
         nodes, reports = await self._cluster.nodes(), await self._cluster.node_reports()
-        states = node_states(nodes, reports, self._selector, pods.values())
-        now = time.time()
+        pods, endpoints = dict(self._pods.records), dict(self._endpoints.records)
+        suspected, now = self._count.suspected, time.time()
+
+        def counted() -> Coverage:
+            states = node_states(nodes, reports, self._selector, pods.values())
+            return count(pods, endpoints, states, suspected, now, self._rule)
+
+        # On copies, in a thread: with 50,000 pods it takes a good part of a second, and the Lease wants to be renewed.
+        self._count = await asyncio.to_thread(counted)
         self._since = now if self._since is None else min(self._since, now)
-        self._count = count(pods, self._endpoints.records, states, self._count.suspected, now, self._rule)
         self._known = self._known or now - self._since >= self._rule.confirm
         if self._known:
             show_coverage(self._count)
@@ -196,7 +209,7 @@ def _nothing() -> None:
     """The timer looks; a single pod's change wakes nobody."""
 
 
-def _note_change(this: Pass, now: Said) -> None:
+def _note_change(this: Pass, now: Verdict) -> None:
     """An event when pods are found to be unmanaged, and when all are managed again."""
     before = next((item for item in this.status.conditions if item.type == Type.PODS_MANAGED), None)
     if before is None or before.status != now.status:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from cnichain.api.podsstatus import EXAMPLES, GROUPS, PodsStatus
 from cnichain.api.reasons import Reason
 from cnichain.plan.coverage import MEANING, Cause, Coverage, Unmanaged
-from cnichain.reconcile.report import Said
+from cnichain.reconcile.verdict import Verdict
 
 SHOWN = 3
 TO_DO = {
@@ -21,17 +21,17 @@ TO_DO = {
 }
 
 
-def verdict(coverage: Coverage) -> Said:
+def verdict(coverage: Coverage) -> Verdict:
     """The condition PodsManaged for a count."""
     if not coverage.unmanaged:
-        return Said("True", Reason.ALL_MANAGED, "Every pod in scope has a CiliumEndpoint of its own.")
+        return Verdict("True", Reason.ALL_MANAGED, "Every pod in scope has a CiliumEndpoint of its own.")
     parts = []
     for cause, number in coverage.by_cause.items():
         mine = [one for one in coverage.unmanaged if one.cause.value == cause]
         parts.append(f"{number} {cause} ({MEANING[Cause(cause)]}): {_names(mine)}; {TO_DO[Cause(cause)]}.")
     total = len(coverage.unmanaged)
     said = f"{total} {'pod is' if total == 1 else 'pods are'} not managed by Cilium. {' '.join(parts)}"
-    return Said("False", Reason.UNMANAGED_PODS, said)
+    return Verdict("False", Reason.UNMANAGED_PODS, said)
 
 
 def as_status(coverage: Coverage) -> PodsStatus:

@@ -203,7 +203,7 @@ class Reconciler:
             this.update(inventory=inventory_status(store, live.inventory))
         this.events.extend(certificate_news(certificates, picture.certificates))
         await self._note_waiting(this, spec, rolling)
-        await self._coverage.restart(this, picture, settled=healthy)
+        await self._coverage.restart(this, asked.unmanaged_pods, settled=healthy)
         self._note_health(this, picture, healthy=healthy)
 
     @staticmethod

@@ -9,6 +9,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.reasons import Reason
 from cnichain.api.rolloutstatus import RejectedStatus
 from cnichain.catalogue.load import InForce
+from cnichain.reconcile.verdict import Verdict
 from cnichain.render.stages import Stage
 
 
@@ -66,15 +67,6 @@ class Hold:
         return replace(self, message=self.message + more)
 
 
-@dataclass(frozen=True)
-class Said:
-    """A verdict on a condition that is worked out elsewhere."""
-
-    status: str
-    reason: Reason
-    message: str
-
-
 @dataclass
 class Report:
     """What a pass saw and did, filled in as it goes.
@@ -113,4 +105,4 @@ class Report:
     removal: Removal | None = None
     calico: str | None = None
     soon: bool = False
-    coverage: Said | None = None
+    coverage: Verdict | None = None

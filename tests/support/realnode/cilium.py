@@ -1,8 +1,9 @@
 """Stand-ins for the parts of Cilium that cannot run on the real node, for tests in which the operator installs it.
 
 The node has no image of Cilium's. So the DaemonSets are told to run nowhere, cilium-operator runs on a node of kwok's,
-and here are in the agent's place: a pod that carries its labels and is Ready, Cilium's CRDs (registered by Cilium's own
-code), and the CiliumEndpoints of those pods that the real cilium-cni has told the stand-in agent of (ciliumagent.py).
+and here are in the agent's place: a pod that carries the labels and annotations of the DaemonSet's and is Ready,
+Cilium's CRDs (registered by Cilium's own code), and the CiliumEndpoints of those pods that the real cilium-cni has told
+the stand-in agent of (ciliumagent.py).
 """
 
 import json
@@ -25,6 +26,7 @@ FAKE = {"cnichain.dev/fake": "true"}
 VALUES: Object = {"nodeSelector": NOWHERE, "envoy": {"enabled": False}, "operator": {"nodeSelector": FAKE}}
 """Values of the chart with which nothing of Cilium's is put on the real node."""
 AGENT_POD = "cilium-stand-in"
+SYSTEM = ("--namespace=kube-system",)
 
 
 @dataclass
@@ -37,20 +39,14 @@ class StandInCilium:
     @classmethod
     @contextmanager
     def run(cls, node: RealNode) -> Iterator["StandInCilium"]:
-        """A node of kwok's, aws-node's DaemonSet for preflight to find, the CRDs, and the agent of the real node."""
+        """A node of kwok's, aws-node's DaemonSet for preflight to find, the CRDs, and what cilium-cni asks."""
         fake = manifests.node(0)
         fake["metadata"]["labels"] |= FAKE
         aws_node = manifests.aws_node()
         for item in aws_node:
             if item["kind"] == "DaemonSet":
                 item["spec"]["template"]["spec"]["nodeSelector"] = NOWHERE
-        agent = pod(AGENT_POD, node.name, image=PAUSE_IMAGE, host_network=True)
-        agent["metadata"] |= {"namespace": "kube-system", "labels": {"k8s-app": "cilium"}}
-        # With a controller of its own, as a static pod has, or the DaemonSet would take it for one of its pods.
-        uid = node.control_plane.run_kubectl("get", "node", node.name, "--output=jsonpath={.metadata.uid}")
-        owner = {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": uid, "controller": True}
-        agent["metadata"]["ownerReferences"] = [owner]
-        everything = "\n---\n".join(json.dumps(item) for item in (fake, *aws_node, agent))
+        everything = "\n---\n".join(json.dumps(item) for item in (fake, *aws_node))
         kubectl = node.control_plane.run_kubectl
         node.install_plugin("cilium-cni")
         node.start_cilium_agent()
@@ -61,8 +57,32 @@ class StandInCilium:
             subprocess.run(command, capture_output=True, timeout=60, check=True)
             yield cls(node)
         finally:
+            kubectl("delete", "pod", AGENT_POD, *SYSTEM, "--ignore-not-found", "--timeout=60s", timeout=70)
             arguments = ("--ignore-not-found", "--timeout=60s", "--filename=-")
             kubectl("delete", *arguments, stdin=everything, timeout=70)
+
+    def start_agent_pod(self) -> None:
+        """Make the agent's pod once its DaemonSet is there: as one of its pods, but for the image and the owner.
+
+        The DaemonSet controller would delete a pod of its own on a node that it is not to run on, and adopt one without
+        an owner; so its service account, of the same name, is given as the controller.
+        """
+        kubectl = self.node.control_plane.run_kubectl
+        found = kubectl("get", "daemonset,serviceaccount,pod", *SYSTEM, "--output=json")
+        items = {(item["kind"], item["metadata"]["name"]): item for item in json.loads(found)["items"]}
+        daemon_set, account = items.get(("DaemonSet", "cilium")), items.get(("ServiceAccount", "cilium"))
+        if daemon_set is None or account is None or ("Pod", AGENT_POD) in items:
+            return
+        body = pod(AGENT_POD, self.node.name, image=PAUSE_IMAGE, host_network=True)
+        made_from = daemon_set["spec"]["template"]["metadata"]
+        owner = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "cilium", "controller": True}
+        body["metadata"] |= {
+            "namespace": "kube-system",
+            "labels": made_from["labels"],
+            "annotations": made_from.get("annotations", {}),
+            "ownerReferences": [owner | {"uid": account["metadata"]["uid"]}],
+        }
+        kubectl("create", "--filename=-", stdin=json.dumps(body))
 
     def told(self) -> set[str]:
         """Names of the pods in `default` that went through the chain: cilium-cni has told of them."""
