@@ -11,6 +11,7 @@ from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.errors import ChainError
 from cnichain.api.names import API_VERSION, KIND_CHAIN, KIND_NODE
 from cnichain.api.reasons import Reason
+from cnichain.api.rolloutstatus import RejectedStatus
 from cnichain.node.ciliumhealth import Health
 from cnichain.node.decision import Decision
 from cnichain.node.state import Memory
@@ -89,6 +90,18 @@ def first_patch(before: Iterable[Condition] = ()) -> Object:
 def held(reason: Reason) -> Report:
     """A pass whose plan waits for a person."""
     return report(hold=Hold(reason, "Plan 3f2a waits."))
+
+
+def rejected(action: str, **changes: Any) -> Report:
+    """A pass after a change that has failed. action: what was done about it."""
+    failure = RejectedStatus(
+        content="0a1b", cilium="1.17.18", reason=Reason.AGENT_CRASHED.value, message="node-a: pod cilium-x crashes",
+        action=action, back_to="1.17.3" if action == "RolledBack" else "",
+    )  # fmt: skip
+    one = report(rejected=failure)
+    for stage, said in changes.pop("stages", {}).items():
+        one.stages[stage] = said
+    return replace(one, **changes)
 
 
 def node(decision: Decision, *, generation: int = 1, observed: int = 1, deleting: bool = False) -> Object:

@@ -25,7 +25,7 @@ from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.toolchain import ensure
 from cnichain.node.decision import Decision
-from cnichain.reconcile.conditions import conditions
+from cnichain.reconcile.conditions import ROLLOUT_WAITS, conditions
 from cnichain.reconcile.report import StageReport
 from cnichain.render.stages import Stage
 
@@ -104,6 +104,44 @@ CHAINS: dict[str, Case] = {
     "no_nodes": _case(states.after(states.report(nodes=NO_NODES)), PROGRESSING, Reason.NO_NODES_IN_SCOPE),
     "overdue": _case(
         states.after(states.waiting(Stage.AGENTS, overdue=True)), OVERDUE, Reason.PROGRESS_DEADLINE_EXCEEDED
+    ),
+    **{
+        f"rollout_{reason}": _case(states.after(states.waiting(Stage.AGENTS, reason)), PROGRESSING, reason)
+        for reason in ROLLOUT_WAITS
+    },
+    "rolling_back": _case(
+        states.after(states.rejected("RolledBack", stages={Stage.AGENTS: StageReport("wave 1", Reason.WAVE)})),
+        PROGRESSING, Reason.ROLLING_BACK,
+    ),
+    "unchaining": _case(
+        states.after(states.rejected("Unchained", stages={Stage.AGENTS: StageReport("node-a", Reason.ROLLING_BACK)})),
+        PROGRESSING, Reason.ROLLING_BACK,
+    ),
+    "rolled_back": _case(states.after(states.rejected("RolledBack")), FAILED, Reason.ROLLED_BACK),
+    "unchained": _case(
+        states.after(
+            states.rejected(
+                "Unchained", stages={Stage.AGENTS: StageReport("no node", Reason.ROLLED_BACK)}, nodes=states.SOME
+            )
+        ),
+        FAILED, Reason.ROLLED_BACK,
+    ),
+    "rollout_failed": _case(
+        states.after(
+            states.rejected(
+                "Held", stages={Stage.AGENTS: StageReport("it stays", Reason.ROLLOUT_FAILED)}, nodes=states.SOME
+            )
+        ),
+        FAILED, Reason.ROLLOUT_FAILED,
+    ),
+    "rollback_failed": _case(
+        states.after(
+            states.rejected(
+                "RolledBack", stages={Stage.AGENTS: StageReport("it stays", Reason.ROLLOUT_FAILED)},
+                rollback_failed="node-a: pod cilium-x crashes",
+            )
+        ),
+        FAILED, Reason.ROLLBACK_FAILED,
     ),
     "drift_fight": _case(states.after(states.report(fight="DaemonSet x: args by vpa")), OVERDUE, Reason.DRIFT_FIGHT),
     "refused_while_running": _case(states.after(states.report(refused=REFUSED)), FAILED, Reason.KERNEL_TOO_OLD),

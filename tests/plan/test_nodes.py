@@ -86,7 +86,7 @@ def test_only_a_verified_report_about_this_spec_and_this_node_counts() -> None:
     assert counts.out_of_scope_by_kind == {"Fargate": 1, "Windows": 1}
     assert (counts.verified, counts.in_scope, counts.out_of_scope, counts.summary) == (1, 6, 2, "1/6")
     assert counts.not_verified == [
-        "absent: no report from its agent yet",
+        "absent: runs the primary alone until its wave is open",
         "bad: Shadowed: ConflistShadowed",
         "old: InSync: ChainVerified",
         "reborn: no report from its agent yet",

@@ -28,7 +28,9 @@ ROLLOUT_WAITS = (
     Reason.WAVE,
     Reason.NODES_UNAVAILABLE,
     Reason.NODES_NOT_READY,
+    Reason.ROLLOUT_OVERDUE,
 )
+"""What the stage of the agents waits for while a change is on its way."""
 
 
 def conditions(report: Report, previous: Iterable[Condition], now: str) -> list[Condition]:
