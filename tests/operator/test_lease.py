@@ -145,15 +145,18 @@ def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(world: Harness
 
 
 def test_one_that_is_told_to_end_releases_the_lease(world: Harness) -> None:
+    """At rest: in the middle of a write that has no answer yet it would leave the lease to end by itself."""
     with fresh(world), started(world, **ENDLESS) as leader, started(world, **ENDLESS) as standby:
         change(world, 101)
         leader.wait_for_work(5)
+        world.wait_quiet(lambda: len(leader.work()))
         leader.process.terminate()
         assert leader.ended() == 0
         world.wait("the other leads", standby.leads)
         change(world, 102)
         standby.wait_for_work(3)
         assert_one_after_the_other(leader, standby)
+        world.wait_quiet(lambda: len(standby.work()))
         standby.process.terminate()
         assert standby.ended() == 0
         assert holder(world) == ""
