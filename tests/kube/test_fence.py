@@ -2,10 +2,17 @@
 
 import asyncio
 import json
+import random
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -107,6 +114,69 @@ def test_nothing_is_sent_when_the_process_was_stopped_after_the_check(proxy: Fau
     run(Credentials(proxy.url), fence, test)
     assert [line for line in proxy.seen if not line.startswith("GET")] == []
     assert not fence.settled
+
+
+PROGRAM = Path(__file__).with_name("writer.py")
+LEASE_SECONDS, EXIT_FENCED = 20, 75
+"""As they stand in the program."""
+STOPPED = 8
+"""Fenced writers, each stopped at another moment; beside them one without a fence."""
+
+
+def test_a_process_that_is_stopped_while_it_writes_sends_nothing_after_its_lease(
+    crds_installed: ControlPlane, tmp_path: Path
+) -> None:
+    """Real processes, SIGSTOP and SIGCONT, and the API server's audit log. The one without a fence does write when it
+    goes on, so there is something to be sent at that moment."""
+    names = [f"writer-{number}" for number in range(STOPPED)] + ["writer-free"]
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(writer(crds_installed, name, tmp_path)) for name in names}
+        for process in writers.values():
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"writing\n"
+        for process in writers.values():
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - the moment is the point: each is elsewhere
+        time.sleep(LEASE_SECONDS)  # nothing but time ends a lease
+        over = datetime.now(UTC).isoformat()
+        for process in writers.values():
+            process.send_signal(signal.SIGCONT)
+        codes = {name: process.wait(timeout=60) for name, process in writers.items() if name != "writer-free"}
+        assert set(codes.values()) == {EXIT_FENCED}
+        late = until_someone_writes(crds_installed.audit_log, "writer-free", over)
+    assert {item["userAgent"] for item in late} == {"writer-free"}
+    left = [f"{name}-{number}" for name in names for number in range(3)]
+    crds_installed.run_kubectl("delete", "configmap", *left, "--ignore-not-found")
+
+
+@contextmanager
+def writer(control_plane: ControlPlane, name: str, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that writes; killed in the end, since without a fence it never ends."""
+    mode = "free" if name == "writer-free" else "fenced"
+    command = [sys.executable, str(PROGRAM), str(control_plane.kubeconfig), name, mode]
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def until_someone_writes(audit_log: Path, name: str, since: str) -> list[dict[str, Any]]:
+    """The writers' requests that the API server has received since a time, as soon as one of `name` is among them."""
+    deadline = time.monotonic() + 60
+    while True:
+        entries = [json.loads(line) for line in audit_log.read_text(encoding="utf-8").splitlines()]
+        late = [
+            item
+            for item in entries
+            if item.get("userAgent", "").startswith("writer-") and item["requestReceivedTimestamp"] > since[:26] + "Z"
+        ]
+        if any(item["userAgent"] == name for item in late):
+            return late
+        assert time.monotonic() < deadline, f"{name} writes nothing"
+        time.sleep(0.2)
 
 
 @contextmanager
