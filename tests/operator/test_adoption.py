@@ -9,7 +9,7 @@ from installers import CHAINED, Cilium, helm_client_side, objects
 
 pytestmark = pytest.mark.controlplane
 
-OLD, NEW = "1.17.3", "1.18.12"
+OLD, NEW = "1.17.18", "1.18.12"
 BY_CERTGEN = CHAINED | {"hubble": CHAINED["hubble"] | {"tls": {"auto": {"method": "cronJob"}}}}
 """The certificates of Hubble are made by a CronJob, which the operator has no use for."""
 STALE = {"arping-refresh-period", "enable-k8s-terminating-endpoint", "enable-runtime-device-detection"}

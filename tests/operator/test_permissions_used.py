@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(600)]
 Object = dict[str, Any]
 FILES = ("rbac.yaml", "rbac-calico.yaml")
 ACCOUNTS = ("cnichain-operator", "cnichain-agent")
-OLD, NEW = "1.17.3", "1.18.12"
+OLD, NEW = "1.17.18", "1.18.12"
 BY_CERTGEN = CHAINED | {
     "nodeinit": {"enabled": True},
     "hubble": CHAINED["hubble"] | {"tls": {"auto": {"method": "cronJob"}}},
