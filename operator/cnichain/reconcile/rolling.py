@@ -95,6 +95,8 @@ class Rolling:
         raised = await self.gates.alarms(self.fleet.scope, nodes, target, self.metrics_port)
         wanted = self.course.spec.rollout.probe
         waits, failed = await self.gates.probes(nodes, target, wanted, image, self.fleet.owner, memory.wave_since)
+        # Nothing that is watched wakes the loop for a probe pod.
+        self.this.report.soon = self.this.report.soon or bool(waits)
         return [replace(one, probe=waits.get(one.name, "")) for one in nodes], {**raised, **failed}
 
     @property
