@@ -194,7 +194,7 @@ def test_a_node_is_done_when_a_probe_pod_on_it_is_managed(world: Harness, runnin
         ("create", "cnichain-system"): "probe",
         ("delete", "cnichain-system"): "over",
     }
-    pods = [item for item in world.audited(start) if item["objectRef"].get("resource") == "pods"]
+    pods = [item for item in world.audited(start) if item.get("objectRef", {}).get("resource") == "pods"]
     story = [done.get((item["verb"], item["objectRef"].get("namespace")), "") for item in pods]
     assert [step for step in story if step] == ["restart", "probe", "over"] * 3, "each node is probed before the next"
 
