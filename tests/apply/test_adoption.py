@@ -16,7 +16,7 @@ from installers import Cilium, Install, clear, comparable, objects
 
 pytestmark = pytest.mark.controlplane
 
-OLD, NEW = "1.17.3", "1.18.12"
+OLD, NEW = "1.17.18", "1.18.12"
 OURS = "--selector=cnichain.io/owner=default"
 Objects = dict[str, dict[str, Any]]
 

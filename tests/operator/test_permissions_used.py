@@ -156,7 +156,7 @@ def workload_from_before(world: Harness, kind: str) -> None:
 
 def is_restarted(world: Harness) -> bool:
     """Whether a pod of each kind of workload was evicted, and its workload told so."""
-    made = [item for item in world.audited() if item["requestURI"].endswith("/eviction")]
+    made = [item for item in world.audited() if item["requestURI"].partition("?")[0].endswith("/eviction")]
     gone = {item["objectRef"]["name"].split("-")[0] for item in made if item["responseStatus"]["code"] == 201}
     return set(OLD_PODS) <= gone
 
