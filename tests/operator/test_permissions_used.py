@@ -161,6 +161,11 @@ def is_restarted(world: Harness) -> bool:
     return set(OLD_PODS) <= gone
 
 
+def cilium_version(world: Harness) -> str:
+    """The Cilium whose every stage is applied and healthy."""
+    return str(world.get("cnichain", "default")["status"]["versions"].get("cilium"))
+
+
 def calico(version: str) -> Object:
     return EVERYTHING | {"policyEngine": "Calico", "calico": {"enabled": True, "version": version}}
 
@@ -178,8 +183,11 @@ def test_every_verb_is_used(world: Harness) -> None:
     with ExitStack() as stack:
         stack.enter_context(world.operator(kubeconfig=str(operator), leader_elect="true", coverage_seconds="1"))
         stack.enter_context(world.agents(kubeconfig=agent))
-        world.apply_chain(EVERYTHING)
+        # Adopted in its own version, then upgraded: the nodes pull the new images first.
+        world.apply_chain(EVERYTHING | {"cilium": EVERYTHING["cilium"] | {"version": OLD}})
         world.wait_ready()
+        world.apply_chain(EVERYTHING)
+        world.wait(f"Cilium {NEW}", lambda: cilium_version(world) == NEW)
         world.wait("a pod of each kind of workload is restarted", lambda: is_restarted(world), 60)
         lost = ("deployment/hubble-relay", "daemonset/cilium-envoy")
         world.kubectl("delete", *lost, *kube_system, "--timeout=30s")

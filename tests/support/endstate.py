@@ -13,6 +13,11 @@ def end_state(world: Harness) -> Object:
     """All that an install leaves in the cluster, without what differs between two installs of the same thing."""
     found: Object = {key: comparable(item) for key, item in objects(world, "-l", "cnichain.io/owner=default").items()}
     found.pop("ConfigMap cnichain-system/cnichain-plan-default", None)  # what the last change did, and when
+    found.pop("ConfigMap cnichain-system/cnichain-history-default", None)
+    history = ("configmap", "cnichain-history-default", "-n", "cnichain-system")
+    known = world.get(*history)["data"] if world.exists(*history) else {}
+    good = {key: value for key, value in json.loads(known.get("good.json", "{}")).items() if key != "time"}
+    found["history"] = {"firstMinor": known.get("firstMinor"), "good": good, "rejected": known.get("rejected.json")}
     entries = [json.loads(line) for line in inventory(world).splitlines()]
     found["inventory"] = {
         " ".join(item[key] for key in ("kind", "namespace", "name")): [item["stage"], item["mutated"], item["owned"]]
