@@ -89,7 +89,7 @@ def test_only_a_verified_report_about_this_spec_and_this_node_counts() -> None:
         "absent: runs the primary alone until its wave is open",
         "bad: Shadowed: ConflistShadowed",
         "old: InSync: ChainVerified",
-        "reborn: no report from its agent yet",
+        "reborn: runs the primary alone until its wave is open",
         "silent: no report from its agent yet",
     ]
 
