@@ -14,11 +14,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cnichain.api.names import OWNER_LABEL
 from cnichain.api.rolloutstatus import RejectedStatus
+from cnichain.apply.record import Record
 from cnichain.catalogue.records import parse_minor
-from cnichain.kube.client import KubeClient
-from cnichain.kube.resources import CONFIG_MAPS
 from cnichain.plan.history import Good, History
 
 logger = logging.getLogger(__name__)
@@ -29,22 +27,14 @@ REJECTED_KEY = "rejected.json"
 
 
 @dataclass(frozen=True)
-class HistoryStore:
+class HistoryStore(Record):
     """The history of one CNIChain."""
 
-    client: KubeClient
-    namespace: str
-    chain: str
-
-    @property
-    def name(self) -> str:
-        """Name of the ConfigMap."""
-        return f"cnichain-history-{self.chain}"
+    KIND = "history"
 
     async def read(self) -> History:
         """What is recorded. A part that this release cannot read counts as not recorded, and the log says so."""
-        found = await self.client.get(CONFIG_MAPS, self.name, self.namespace)
-        data = (found or {}).get("data") or {}
+        data = await self.data() or {}
         return History(minor_of(data.get(FIRST_MINOR_KEY, "")), self._good(data), self._rejected(data))
 
     async def record(self, history: History) -> None:
@@ -54,13 +44,7 @@ class HistoryStore:
             data[GOOD_KEY] = json.dumps(asdict(history.good), indent=1)
         if history.rejected is not None:
             data[REJECTED_KEY] = history.rejected.model_dump_json(by_alias=True, indent=1)
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": self.name, "namespace": self.namespace, "labels": {OWNER_LABEL: self.chain}},
-            "data": data,
-        }
-        await self.client.apply(CONFIG_MAPS, body)
+        await self.replace(data)
 
     def _good(self, data: Mapping[str, str]) -> Good | None:
         if GOOD_KEY not in data:

@@ -3,42 +3,26 @@
 from dataclasses import dataclass
 from typing import Any
 
-from cnichain.api.names import OWNER_LABEL
-from cnichain.kube.client import KubeClient
-from cnichain.kube.resources import CONFIG_MAPS
+from cnichain.apply.record import Record
 from cnichain.plan.model import Plan, dump, load
 
 DATA_KEY = "plan.json"
 
 
-def plan_name(chain: str) -> str:
-    """Name of the ConfigMap of a CNIChain's plan."""
-    return f"cnichain-plan-{chain}"
-
-
 @dataclass(frozen=True)
-class PlanStore:
+class PlanStore(Record):
     """The plan of one CNIChain."""
 
-    client: KubeClient
-    namespace: str
-    chain: str
+    KIND = "plan"
 
     async def read(self) -> tuple[Plan, dict[str, Any]] | None:
         """The plan and what was said about it (`generation`, `time`); None when there is none.
 
         Raises ValueError when the ConfigMap is not a plan that this release reads.
         """
-        found = await self.client.get(CONFIG_MAPS, plan_name(self.chain), self.namespace)
-        return load((found.get("data") or {}).get(DATA_KEY, "")) if found else None
+        data = await self.data()
+        return None if data is None else load(data.get(DATA_KEY, ""))
 
     async def write(self, plan: Plan, **about: Any) -> None:
         """Replace the plan."""
-        name = plan_name(self.chain)
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": self.namespace, "labels": {OWNER_LABEL: self.chain}},
-            "data": {DATA_KEY: dump(plan, **about)},
-        }
-        await self.client.apply(CONFIG_MAPS, body)
+        await self.replace({DATA_KEY: dump(plan, **about)})

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnichain.api.names import OWNER_LABEL
-from cnichain.kube.client import KubeClient
-from cnichain.kube.resources import CONFIG_MAPS
+from cnichain.apply.record import Record
 from cnichain.plan.pods import Workload
 from cnichain.plan.restarts import History
 
@@ -26,22 +24,14 @@ class Restarts:
 
 
 @dataclass(frozen=True)
-class RestartStore:
+class RestartStore(Record):
     """The record of one CNIChain's restarts. It stays small: plan/restarts.py bounds how many workloads are in it."""
 
-    client: KubeClient
-    namespace: str
-    chain: str
-
-    @property
-    def name(self) -> str:
-        """Name of the ConfigMap."""
-        return f"cnichain-restarts-{self.chain}"
+    KIND = "restarts"
 
     async def read(self) -> Restarts:
         """What is recorded; nothing when there is none, or when it is of a form that cannot be read."""
-        found = await self.client.get(CONFIG_MAPS, self.name, self.namespace)
-        text = ((found or {}).get("data") or {}).get(DATA_KEY, "")
+        text = (await self.data() or {}).get(DATA_KEY, "")
         if not text:
             return Restarts(0, {})
         try:
@@ -65,13 +55,7 @@ class RestartStore:
             }
             for workload, history in sorted(restarts.workloads.items())
         ]
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": self.name, "namespace": self.namespace, "labels": {OWNER_LABEL: self.chain}},
-            "data": {DATA_KEY: json.dumps({"total": restarts.total, "workloads": workloads})},
-        }
-        await self.client.apply(CONFIG_MAPS, body)
+        await self.replace({DATA_KEY: json.dumps({"total": restarts.total, "workloads": workloads})})
 
 
 def _entry(item: Mapping[str, Any]) -> tuple[Workload, History]:

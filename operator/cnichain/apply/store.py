@@ -6,7 +6,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import OWNER_LABEL
 from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import Reason
-from cnichain.kube.client import KubeClient
+from cnichain.apply.record import Record
 from cnichain.kube.resources import CONFIG_MAPS
 from cnichain.plan.inventory import Entry, Inventory, dump, load
 
@@ -14,31 +14,24 @@ DATA_KEY = "objects.jsonl"
 
 
 @dataclass(frozen=True)
-class InventoryStore:
+class InventoryStore(Record):
     """The inventory of one CNIChain.
 
     It is saved before objects are applied (so that a crash leaves no object unlisted) and after (with their digests).
     """
 
-    client: KubeClient
-    namespace: str
-    chain: str
-
-    @property
-    def name(self) -> str:
-        """Name of the ConfigMap."""
-        return f"cnichain-inventory-{self.chain}"
+    KIND = "inventory"
 
     async def read(self) -> dict[ObjectKey, Entry]:
         """The inventory; empty when there is none yet.
 
         Raises ChainError(InternalError) when the ConfigMap was damaged: guessing would prune wrongly.
         """
-        found = await self.client.get(CONFIG_MAPS, self.name, self.namespace)
-        if found is None:
+        data = await self.data()
+        if data is None:
             return {}
         try:
-            return load((found.get("data") or {}).get(DATA_KEY, ""))
+            return load(data.get(DATA_KEY, ""))
         except ValueError as error:
             raise ChainError(
                 Reason.INVENTORY_UNREADABLE,
@@ -56,10 +49,4 @@ class InventoryStore:
 
     async def write(self, inventory: Inventory) -> None:
         """Replace the inventory."""
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": self.name, "namespace": self.namespace, "labels": {OWNER_LABEL: self.chain}},
-            "data": {DATA_KEY: dump(inventory)},
-        }
-        await self.client.apply(CONFIG_MAPS, body)
+        await self.replace({DATA_KEY: dump(inventory)})

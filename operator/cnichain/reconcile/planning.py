@@ -13,7 +13,7 @@ from cnichain.api.reasons import Reason
 from cnichain.api.times import utc_now
 from cnichain.apply.dryrun import Forecaster
 from cnichain.apply.engine import Change, Engine, Live
-from cnichain.apply.planstore import PlanStore, plan_name
+from cnichain.apply.planstore import PlanStore
 from cnichain.plan.forecast import node_change
 from cnichain.plan.inventory import leftovers
 from cnichain.plan.model import Action, Item, NodeChange, Plan, target_digest
@@ -83,7 +83,7 @@ class Planning:
     async def _save(self, plan: Plan) -> None:
         await self.store.write(plan, chain=self.store.chain, generation=self.generation, time=utc_now())
         self.status = PlanStatus(
-            name=plan_name(self.store.chain),
+            name=self.store.name,
             namespace=self.store.namespace,
             digest=plan.digest,
             generation=self.generation,
