@@ -10,10 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 from cnichain.api.objects import ObjectKey
-from cnichain.render.manifests import Manifest, canonical_digest
+from cnichain.render.manifests import Manifest, short_digest
 
 FORMAT = 1
-DIGEST_LENGTH = 16
 MOST_FIELDS = 60
 """Fields that are shown of one object."""
 MOST_BYTES = 400_000
@@ -97,7 +96,7 @@ def target_digest(manifests: Iterable[Manifest], node_spec: Mapping[str, Any]) -
     Of a Secret only its name goes in: a certificate that is renewed on its time is no other plan.
     """
     parts = sorted((str(item.key), "" if item.kind == "Secret" else item.digest) for item in manifests)
-    return canonical_digest([parts, node_spec]).removeprefix("sha256:")[:DIGEST_LENGTH]
+    return short_digest([parts, node_spec])
 
 
 def in_words(names: Sequence[str], most: int = 3) -> str:

@@ -14,7 +14,7 @@ from cnichain.plan.nodes import NodeRecord, chain_node
 from cnichain.reconcile.nodelabel import each, label, unlabel
 from cnichain.reconcile.nodesync import NodeView, tell
 from cnichain.render.manifests import Manifest
-from cnichain.render.placement import AGENT_DAEMON_SETS, template_digest
+from cnichain.render.placement import agent_daemon_sets, template_digest
 from cnichain.rollout.nodes import AgentPod
 from cnichain.rollout.situations import content, has_chain, target
 from cnichain.rollout.view import Target
@@ -117,5 +117,4 @@ class Fleet:
 
 def target_of(agents: Iterable[Manifest], wanted: NodeSpec, *, back: bool) -> Target:
     """What every node should have, from the manifests of the stage `agents`."""
-    daemon_sets = [item for item in agents if item.kind == "DaemonSet" and item.name in AGENT_DAEMON_SETS]
-    return target({item.name: template_digest(item) for item in daemon_sets}, wanted, back=back)
+    return target({item.name: template_digest(item) for item in agent_daemon_sets(agents)}, wanted, back=back)

@@ -17,8 +17,9 @@ from cnichain.reconcile.report import Hold, Report, StageReport, Type
 from cnichain.reconcile.rolling import Rolling
 from cnichain.reconcile.rollout import target_of
 from cnichain.render.manifests import Manifest, with_owner
+from cnichain.render.placement import agent_daemon_sets
 from cnichain.render.prepull import KEY as PREPULL
-from cnichain.render.prepull import agent_image, agents, images_of, prepull
+from cnichain.render.prepull import agent_image, images_of, prepull
 from cnichain.render.stages import CALICO_STAGES, Stage, cilium_crds, stage_order
 
 
@@ -84,14 +85,12 @@ class StageRun:
 
         An agent that is made anew anyway (a first installation, the way back) needs none of it.
         """
-        wanted = agents(self.picture.manifests[Stage.AGENTS])
+        wanted = agent_daemon_sets(self.picture.manifests[Stage.AGENTS])
         running = [live for item in wanted if (live := self.live.objects.get(item.key)) is not None]
-        manifest = prepull(wanted)
         missing = set(images_of([item.body for item in wanted])) - set(images_of(running))
-        if manifest is None or not running or not missing or self.picture.back:
+        if not running or not missing or self.picture.back:
             return ""
-        manifest = with_owner(manifest, self.owner)
-        changes = self.engine.changes([manifest], self.live)
+        changes = self.engine.changes([with_owner(prepull(wanted), self.owner)], self.live)
         if changes:
             await self.engine.apply(Stage.AGENTS.value, changes, self.live, self.picture.discovery)
         return daemon_set_rolled_out(self.live.objects.get(PREPULL), away=self.rolling.away)

@@ -18,6 +18,7 @@ from cnichain.api.reasons import Reason
 from cnichain.render.mergekeys import duplicate_merge_keys
 from cnichain.render.yamlstream import documents
 
+SHORT_DIGITS = 16
 HOOK_ANNOTATION = "helm.sh/hook"
 ALLOWED_HOOKS: frozenset[tuple[str, str]] = frozenset()
 """(kind, name) of hook documents that are applied all the same. None so far: a certgen Job that runs once breaks every
@@ -79,6 +80,11 @@ def canonical_digest(value: Any) -> str:
     """`sha256:` and hex digest of a JSON value with sorted keys and no spaces."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def short_digest(value: Any) -> str:
+    """Its first 16 hex digits: enough to tell the states of one cluster apart, and to be read by people."""
+    return canonical_digest(value).removeprefix("sha256:")[:SHORT_DIGITS]
 
 
 def kind_rank(kind: str) -> int:

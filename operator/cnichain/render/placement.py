@@ -8,18 +8,17 @@ version reaches a node only in the wave of that node.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cnichain.api.names import CHAINED_LABEL, STARTUP_TAINT, TEMPLATE_ANNOTATION
-from cnichain.render.manifests import Manifest, canonical_digest
+from cnichain.render.manifests import Manifest, short_digest
 
 COMPUTE_TYPE_LABEL = "eks.amazonaws.com/compute-type"
 OUT_OF_SCOPE_COMPUTE_TYPES = ("auto", "fargate", "hybrid")
 OS_LABEL = "kubernetes.io/os"
 AGENT_DAEMON_SETS = ("cilium", "cilium-envoy")
 """DaemonSets that run on the nodes whose wave is open and nowhere else."""
-TEMPLATE_DIGEST_LENGTH = 16
 
 Expression = dict[str, Any]
 
@@ -51,8 +50,12 @@ def _restarted_by_us(body: dict[str, Any]) -> None:
     annotations = dict(metadata.get("annotations") or {})
     annotations.pop(TEMPLATE_ANNOTATION, None)
     metadata["annotations"] = annotations
-    digest = canonical_digest(body["spec"]["template"]).removeprefix("sha256:")[:TEMPLATE_DIGEST_LENGTH]
-    annotations[TEMPLATE_ANNOTATION] = digest
+    annotations[TEMPLATE_ANNOTATION] = short_digest(body["spec"]["template"])
+
+
+def agent_daemon_sets(items: Iterable[Manifest]) -> list[Manifest]:
+    """Cilium's own DaemonSets among manifests."""
+    return [item for item in items if item.kind == "DaemonSet" and item.name in AGENT_DAEMON_SETS]
 
 
 def template_digest(item: Manifest) -> str:

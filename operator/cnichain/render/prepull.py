@@ -4,13 +4,13 @@ While an agent is down its node starts no pods (with `onCiliumDown: Closed`), so
 registry. Model: the pre-puller of OpenShift's cluster-network-operator (pkg/network/ovn_kubernetes.go).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cnichain.api.names import CILIUM_NAMESPACE, PREPULL_DAEMON_SET
 from cnichain.api.objects import ObjectKey
 from cnichain.render.manifests import Manifest
-from cnichain.render.placement import AGENT_DAEMON_SETS
+from cnichain.render.placement import AGENT_DAEMON_SETS, agent_daemon_sets
 
 KEY = ObjectKey("apps/v1", "DaemonSet", CILIUM_NAMESPACE, PREPULL_DAEMON_SET)
 TAKEN_OVER = ("nodeSelector", "tolerations", "imagePullSecrets")
@@ -36,29 +36,21 @@ def images_of(daemon_sets: Iterable[Mapping[str, Any]]) -> list[str]:
     return sorted(found)
 
 
-def agents(items: Iterable[Manifest]) -> list[Manifest]:
-    """Cilium's own DaemonSets among manifests."""
-    return [item for item in items if item.kind == "DaemonSet" and item.name in AGENT_DAEMON_SETS]
-
-
 def agent_image(items: Iterable[Manifest]) -> str:
     """The image of the Cilium agent, "" when there is none among the manifests."""
-    for item in items:
-        if (item.kind, item.name) == ("DaemonSet", AGENT_DAEMON_SETS[0]):
+    for item in agent_daemon_sets(items):
+        if item.name == AGENT_DAEMON_SETS[0]:
             return str(item.body["spec"]["template"]["spec"]["containers"][0]["image"])
     return ""
 
 
-def prepull(items: Iterable[Manifest]) -> Manifest | None:
-    """The DaemonSet for the images of these manifests' agents; None when there are none.
+def prepull(mine: Sequence[Manifest]) -> Manifest:
+    """The DaemonSet for the images of these DaemonSets of Cilium's, of which there is at least one.
 
     One init container for each image ends at once; the last image idles, so that the pod is Ready when all are pulled.
     It uses the host's network: it is there to be independent of the chain that is about to restart.
     """
-    mine = agents(items)
     images = images_of([item.body for item in mine])
-    if not images:
-        return None
     pod = mine[0].body["spec"]["template"]["spec"]
     labels = {"app.kubernetes.io/name": PREPULL_DAEMON_SET}
     body = {

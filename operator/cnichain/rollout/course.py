@@ -14,11 +14,10 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import RETRY_ANNOTATION
 from cnichain.api.rolloutstatus import RejectedStatus
 from cnichain.plan.history import Good, History
-from cnichain.render.manifests import canonical_digest
+from cnichain.render.manifests import short_digest
 
 HOW = frozenset({"rollout", "nodes", "suspend", "adopt", "deletion_policy", "unmanaged_pods"})
 """Fields of spec that say how, not what: they are never rolled back."""
-DIGEST_LENGTH = 16
 
 
 class Action(StrEnum):
@@ -50,7 +49,7 @@ def content_of(spec: CNIChainSpec) -> dict[str, Any]:
 def content_digest(spec: CNIChainSpec, annotations: Mapping[str, str]) -> str:
     """Digest of it, with the word of the annotation that asks for another try."""
     retry = annotations.get(RETRY_ANNOTATION, "")
-    return canonical_digest([content_of(spec), retry]).removeprefix("sha256:")[:DIGEST_LENGTH]
+    return short_digest([content_of(spec), retry])
 
 
 def course(spec: CNIChainSpec, annotations: Mapping[str, str], history: History) -> Course:

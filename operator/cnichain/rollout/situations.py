@@ -6,12 +6,11 @@ from typing import Any
 from cnichain.api.chainnode import Desired, NodeSpec, to_wire
 from cnichain.api.names import TEMPLATE_ANNOTATION
 from cnichain.plan.nodes import ChainNodeRecord, NodeRecord
-from cnichain.render.manifests import canonical_digest
+from cnichain.render.manifests import short_digest
 from cnichain.rollout.nodes import CRASHING, PULL_FAILURES, AgentPod, NodeSituation
 from cnichain.rollout.order import ZONE_LABEL, pool_of
 from cnichain.rollout.view import Target
 
-DIGEST_LENGTH = 16
 AGENT_LABELS = "k8s-app in (cilium,cilium-envoy)"
 """Of the pods of Cilium's DaemonSets, as its chart labels them."""
 
@@ -40,8 +39,7 @@ def agent_pod(pod: Mapping[str, Any]) -> AgentPod:
 
 def target(templates: Mapping[str, str], wanted: NodeSpec, *, back: bool) -> Target:
     """What every node should have. templates: of the DaemonSets; wanted: the spec of every CNIChainNode."""
-    digest = canonical_digest([sorted(templates.items()), content(to_wire(wanted))])
-    return Target(digest.removeprefix("sha256:")[:DIGEST_LENGTH], templates, back)
+    return Target(short_digest([sorted(templates.items()), content(to_wire(wanted))]), templates, back)
 
 
 def content(spec: Mapping[str, Any]) -> dict[str, Any]:
