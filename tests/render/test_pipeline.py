@@ -264,14 +264,19 @@ def test_every_daemon_set_stays_where_the_chain_is_for(render: Render, version: 
 
 
 @FIRST_AND_LAST
-def test_the_selector_of_spec_reaches_the_agents(render: Render, version: str) -> None:
+def test_the_agents_wait_for_the_wave_of_their_node_and_another_selector_restarts_none(
+    render: Render, version: str
+) -> None:
     rendered = render(version, nodes={"selector": {"pool": "a"}})
+    opened = {"key": "cnichain.io/chained", "operator": "In", "values": ["true"]}
     for name in ("cilium", "cilium-envoy"):
         required = pod(find(rendered, "DaemonSet", name))["affinity"]["nodeAffinity"][
             "requiredDuringSchedulingIgnoredDuringExecution"
         ]
         for term in required["nodeSelectorTerms"]:
-            assert {"key": "pool", "operator": "In", "values": ["a"]} in term["matchExpressions"]
+            assert opened in term["matchExpressions"]
+        # The selector says which nodes get that label; in the pod template it would restart every agent.
+        assert find(rendered, "DaemonSet", name) == find(render(version), "DaemonSet", name)
 
 
 @ALL

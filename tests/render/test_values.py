@@ -188,7 +188,6 @@ def test_every_agent_setting_is_refused_through_extra_config() -> None:
     ("field", "rest"),
     [
         ("spec.primary.plugin=flannel", {"primary": {"plugin": "flannel"}}),
-        ("spec.unmanagedPods.action=Restart", {"unmanagedPods": {"action": "Restart"}}),
         ("spec.hubble.export.profile=denied", {"hubble": {"export": {"profile": "denied"}}}),
     ],
 )
