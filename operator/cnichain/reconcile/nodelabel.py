@@ -1,19 +1,16 @@
 """The label of nodes whose wave is open: set and taken off, on the very node that was looked at."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from cnichain.api.names import CHAINED_LABEL
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import NODES
 from cnichain.plan.nodes import NodeRecord
-from cnichain.reconcile.nodesync import CONCURRENT_WRITES
+from cnichain.reconcile.concurrently import each
 
 logger = logging.getLogger(__name__)
-Item = TypeVar("Item")
 
 PATH = "/metadata/labels/" + CHAINED_LABEL.replace("/", "~1")
 """Of the label in a JSON patch (RFC 6901 writes a slash in a key as ~1). A Node has labels: its kubelet sets some."""
@@ -27,17 +24,6 @@ async def label(client: KubeClient, nodes: Sequence[NodeRecord]) -> None:
 async def unlabel(client: KubeClient, nodes: Sequence[NodeRecord]) -> None:
     """Close nodes that have the label: their Cilium pods go. Raises ChainError."""
     await _patch(client, nodes, {"op": "remove", "path": PATH})
-
-
-async def each(items: Sequence[Item], act: Callable[[Item], Awaitable[None]]) -> None:
-    """Do something for each item, a few at a time."""
-    limit = asyncio.Semaphore(CONCURRENT_WRITES)
-
-    async def one(item: Item) -> None:
-        async with limit:
-            await act(item)
-
-    await asyncio.gather(*(one(item) for item in items))
 
 
 async def _patch(client: KubeClient, nodes: Sequence[NodeRecord], operation: Mapping[str, object]) -> None:

@@ -1,6 +1,5 @@
 """CNIChainNode objects: one for each node in scope, written only when it differs."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,10 +22,9 @@ from cnichain.plan.nodes import (
     out_of_scope,
     untaint_patch,
 )
+from cnichain.reconcile.concurrently import each
 
 logger = logging.getLogger(__name__)
-
-CONCURRENT_WRITES = 16
 
 
 @dataclass(frozen=True)
@@ -120,14 +118,8 @@ async def tell(client: KubeClient, bodies: Iterable[Mapping[str, Any]], reports:
     # collection removes it, since its owner is gone, and the next pass makes the new one.
     fresh = [body for body in bodies if not is_of_earlier_node(reports.get(body["metadata"]["name"]), body)]
     stale = [body for body in fresh if not is_current(reports.get(body["metadata"]["name"]), body)]
-    limit = asyncio.Semaphore(CONCURRENT_WRITES)
-
-    async def write(body: Mapping[str, Any]) -> None:
-        async with limit:
-            await client.apply(CHAIN_NODES, body)
-
     try:
-        await asyncio.gather(*(write(body) for body in stale))
+        await each(stale, lambda body: client.apply(CHAIN_NODES, body))
     except ApiError as error:
         raise error.as_chain_error("apply CNIChainNode") from error
     if stale:

@@ -11,7 +11,8 @@ from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import PODS
 from cnichain.plan.model import in_words
 from cnichain.plan.nodes import NodeRecord, chain_node
-from cnichain.reconcile.nodelabel import each, label, unlabel
+from cnichain.reconcile.concurrently import each
+from cnichain.reconcile.nodelabel import label, unlabel
 from cnichain.reconcile.nodesync import NodeView, tell
 from cnichain.render.manifests import Manifest
 from cnichain.render.placement import agent_daemon_sets, template_digest
@@ -53,13 +54,13 @@ class Fleet:
 
     async def align(self) -> None:
         """Nodes whose CNIChainNode differs in nothing but `frozen` need no wave."""
-        want = to_wire(self.wanted)
+        want = content(to_wire(self.wanted))
         same = [
             node
             for name, node in self.scope.items()
             if node.chained
             and has_chain(self.view.reports.get(name), node)
-            and content(self.view.reports[name].spec) == content(want)
+            and content(self.view.reports[name].spec) == want
         ]
         await self._tell(same, self.wanted)
 
@@ -74,17 +75,10 @@ class Fleet:
 
     async def start(self, names: Iterable[str], templates: Mapping[str, str]) -> None:
         """Give the change to nodes: the label first, so that nothing chains a node that may have no Cilium."""
-        nodes = [self.scope[name] for name in names]
-        await label(self.client, [node for node in nodes if not node.chained])
-        await self._tell(nodes, self.wanted)
-        outdated = [
-            pod
-            for pod in self.pods
-            if pod.node in {node.name for node in nodes}
-            and not pod.deleting
-            and pod.template != templates.get(pod.daemon_set)
-        ]
-        await each(outdated, self._delete)
+        nodes = {name: self.scope[name] for name in names}
+        await label(self.client, [node for node in nodes.values() if not node.chained])
+        await self._tell(nodes.values(), self.wanted)
+        await each([pod for pod in self.pods if pod.node in nodes and pod.is_outdated(templates)], self._delete)
 
     async def withdraw(self) -> list[str]:
         """Take the chain off all nodes, files first; the names of those that still have it."""
@@ -104,7 +98,7 @@ class Fleet:
             return False
         return record.verified and record.spec.get("desired") == Desired.UNCHAINED.value
 
-    async def _tell(self, nodes: Sequence[NodeRecord], wanted: NodeSpec) -> None:
+    async def _tell(self, nodes: Iterable[NodeRecord], wanted: NodeSpec) -> None:
         await tell(self.client, [chain_node(node, wanted, self.owner) for node in nodes], self.view.reports)
 
     async def _delete(self, pod: AgentPod) -> None:

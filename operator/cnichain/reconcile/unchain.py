@@ -1,6 +1,5 @@
 """The nodes of a CNIChain that is being uninstalled: told to run the primary CNI alone, opened, and let go."""
 
-import asyncio
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAIN_NODES
 from cnichain.plan.nodes import NodeRecord, chain_node, in_scope, untaint_patch
 from cnichain.plan.removal import NodesLeft, Wishes, concerned, node_wish, nodes_left
+from cnichain.reconcile.concurrently import each
 from cnichain.reconcile.nodelabel import unlabel
-from cnichain.reconcile.nodesync import CONCURRENT_WRITES, NodeView, tell, untaint
+from cnichain.reconcile.nodesync import NodeView, tell, untaint
 from cnichain.reconcile.probe import remove_probes
 
 logger = logging.getLogger(__name__)
@@ -67,13 +67,7 @@ class Unchainer:
 
     async def _untaint(self, nodes: Iterable[NodeRecord], keys: Collection[str]) -> list[str]:
         patches = {node.name: patch for node in nodes if (patch := untaint_patch(node, keys)) is not None}
-        limit = asyncio.Semaphore(CONCURRENT_WRITES)
-
-        async def one(name: str) -> bool:
-            async with limit:
-                return await untaint(self.client, name, patches[name])
-
-        done = await asyncio.gather(*(one(name) for name in patches))
+        done = await each(patches, lambda name: untaint(self.client, name, patches[name]))
         return [name for name, opened in zip(patches, done, strict=True) if not opened]
 
     async def let_go(self, left: NodesLeft) -> None:
@@ -81,13 +75,8 @@ class Unchainer:
         skipped nodes. Raises ChainError."""
         await remove_probes(self.client, self.owner)
         await unlabel(self.client, [node for node in self.view.nodes.values() if node.chained])
-        limit = asyncio.Semaphore(CONCURRENT_WRITES)
-
-        async def one(name: str) -> None:
-            async with limit:
-                await self.client.delete(CHAIN_NODES, name)
-
+        told = [name for name in self.view.reports if name not in left.skipped]
         try:
-            await asyncio.gather(*(one(name) for name in self.view.reports if name not in left.skipped))
+            await each(told, lambda name: self.client.delete(CHAIN_NODES, name))
         except ApiError as error:
             raise error.as_chain_error("delete CNIChainNode") from error

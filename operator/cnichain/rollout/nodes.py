@@ -32,6 +32,10 @@ class AgentPod:
     deleting: bool = False
     ready_since: str = ""
 
+    def is_outdated(self, templates: Mapping[str, str]) -> bool:
+        """Whether it is made from another template than its DaemonSet's. One that goes already is not."""
+        return not self.deleting and self.template != templates.get(self.daemon_set)
+
     @property
     def crashed(self) -> bool:
         """Whether it crashes, again and again."""
@@ -89,13 +93,9 @@ class NodeSituation:
         """How far it is. templates: what the pods of each DaemonSet should be made from."""
         if not self.opened:
             return Step.FRESH
-        if not self.told or self.outdated_pods(templates):
+        if not self.told or any(pod.is_outdated(templates) for pod in self.pods):
             return Step.OUTDATED
         return Step.MOVING if self.waits_for(templates) else Step.CURRENT
-
-    def outdated_pods(self, templates: Mapping[str, str]) -> list[AgentPod]:
-        """Pods that are made from another template. One that is being deleted already is none of them."""
-        return [pod for pod in self.pods if not pod.deleting and pod.template != templates.get(pod.daemon_set)]
 
     def available(self, templates: Mapping[str, str]) -> bool:
         """Whether the chain serves its pods, be it as before the change or as after it."""
