@@ -76,11 +76,6 @@ class CoverageKeeper:
         self._idle_looks = 0
         show_coverage(None)
 
-    @property
-    def newest(self) -> Coverage | None:
-        """The newest count; None while nothing is known."""
-        return self._count if self._known else None
-
     async def forget(self, name: str) -> None:
         """Stop counting: this CNIChain is gone, or on its way out."""
         if self._running and name == SINGLETON:

@@ -43,7 +43,7 @@ NEW_CAUSES = frozenset({Cause.UNKNOWN, Cause.AGENT_DOWN, Cause.CHAIN_NOT_VERIFIE
 class Gates:
     """Remembers, for one process, what was before the change.
 
-    unmanaged: the confirmed unmanaged pods of now. passed: probes that have passed, by node, target and agent pod.
+    unmanaged: gives the confirmed unmanaged pods of now.
     """
 
     client: KubeClient
@@ -188,7 +188,7 @@ def _is_of_wave(one: NodeSituation, wave_since: str) -> bool:
     return ready is not None and opened is not None and ready >= opened
 
 
-def is_watched(memory: RolloutStatus | None, target: Target) -> bool:
+def is_watched(memory: RolloutStatus, target: Target) -> bool:
     """Whether the rollout to a target is under way, so that its gates count."""
     over = {RolloutState.DONE, RolloutState.FAILED}
-    return memory is not None and memory.target == target.digest and memory.state not in over and not target.back
+    return memory.target == target.digest and memory.state not in over and not target.back

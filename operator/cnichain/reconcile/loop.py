@@ -142,14 +142,13 @@ class Reconciler:
 
     async def _advance(self, this: Pass, asked: CNIChainSpec) -> None:
         """The steps in order; the first that has to wait ends the pass. asked: the user's spec."""
-        spec = asked
         owner: str = this.chain["metadata"]["name"]
-        this.update(hubble=hubble_word(spec.hubble, ready=None))
+        this.update(hubble=hubble_word(asked.hubble, ready=None))
         request = request_of(this.chain, this.status.conditions, self._settings.rotation_wait)
         versions = this.status.versions or VersionsStatus()
-        history_store = HistoryStore(self._client, self._settings.namespace, owner)
-        history = await history_store.read()
-        way = course(spec, this.chain["metadata"].get("annotations") or {}, history)
+        histories = HistoryStore(self._client, self._settings.namespace, owner)
+        history = await histories.read()
+        way = course(asked, this.chain["metadata"].get("annotations") or {}, history)
         spec = way.spec
         this.report.rejected = way.rejected
         this.update(rejected=way.rejected)
@@ -175,11 +174,11 @@ class Reconciler:
         if not picture.remembered or first_minor != picture.first_minor:
             # Before anything is applied: a crash in between must not make a later minor the first one.
             history = replace(history, first_minor=first_minor)
-            await history_store.record(history)
+            await histories.record(history)
         if first_minor != picture.first_minor:
             await self._advance(this, asked)  # with manifests that keep the defaults of the Cilium that was found
             return
-        rolling = await self._rolling(this, picture, way, history, owner)
+        rolling = await self._rolling(this, picture, way, history, histories)
         run = StageRun(
             client=self._client,
             engine=engine,
@@ -221,21 +220,23 @@ class Reconciler:
         this.update(adoption=adoption)
         this.events.extend(news)
 
-    async def _rolling(self, this: Pass, picture: Picture, way: Course, history: History, owner: str) -> Rolling:
+    async def _rolling(
+        self, this: Pass, picture: Picture, way: Course, history: History, store: HistoryStore
+    ) -> Rolling:
         fleet = Fleet(
             client=self._client,
             view=picture.nodes,
             scope=picture.nodes.scope(picture.spec),
             pods=await self._cluster.agent_pods(),
             wanted=picture.wanted_node,
-            owner=owner,
+            owner=store.chain,
         )
         return Rolling(
             this=this,
             fleet=fleet,
             course=way,
             history=history,
-            store=HistoryStore(self._client, self._settings.namespace, owner),
+            store=store,
             cilium=picture.release.version,
             own_nodes=this.status.adoption is None,
             gates=self._gates,

@@ -39,11 +39,11 @@ def rejected(report: Report, failed: RejectedStatus, missing: Sequence[Verdict])
     reason = Reason.ROLLOUT_FAILED if failed.action == Action.HELD.value else Reason.ROLLED_BACK
     if report.rollback_failed:
         reason = Reason.ROLLBACK_FAILED
-    on_the_way = reason is Reason.ROLLED_BACK and any(item.reason is not Reason.ROLLED_BACK for item in missing)
-    if on_the_way and failed.action == Action.UNCHAINED.value:
-        on_the_way = missing[0].reason is Reason.ROLLING_BACK
-    if on_the_way:
-        verdict = Verdict("False", Reason.ROLLING_BACK, f"{missing[0].message}. {story}")
+    first = missing[0] if missing else None
+    # Where the nodes run the primary alone the chain is missing for good.
+    ended = failed.action == Action.UNCHAINED.value and first is not None and first.reason is not Reason.ROLLING_BACK
+    if reason is Reason.ROLLED_BACK and first is not None and not ended:
+        verdict = Verdict("False", Reason.ROLLING_BACK, f"{first.message}. {story}")
         going = replace(verdict, status="True")
         stalled = Verdict("False", Reason.ROLLING_BACK, "It is on its way back.")
         return {Type.READY: verdict, Type.RECONCILING: going, Type.ROLLING_OUT: going, Type.STALLED: stalled}

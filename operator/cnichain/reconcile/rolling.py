@@ -4,7 +4,7 @@ What is decided stands in status before it is done, so that a pass may be cut of
 history first; what is done about it is the next pass's.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -55,19 +55,17 @@ class Rolling:
     own_nodes: bool
     gates: Gates
     metrics_port: int | None
-    target: Target = field(default_factory=lambda: Target("", {}))
 
     async def step(self, target: Target, image: str) -> StageReport:
         """One step towards the target; what the stage waits for, nothing when every reachable node has it.
 
         image: of the Cilium agent.
         """
-        self.target = target
         if self.course.action is Action.UNCHAINED:
             return await self._withdraw()
         await self.fleet.align()
         now = datetime.now(UTC)
-        before = self._memory()
+        before = self._memory(target)
         nodes = situations(self.fleet.scope, self.fleet.view.reports, self.fleet.pods, self.fleet.wanted)
         raised: dict[str, str] = {}
         if before is not None and is_watched(before, target):
@@ -140,9 +138,8 @@ class Rolling:
 
     async def fail(self, failure: Failure) -> None:
         """Record that the change has failed, and what is to be done about it."""
-        report = self.this.report
         if self.course.action is Action.ROLLED_BACK:
-            report.rollback_failed = failure.message
+            self.this.report.rollback_failed = failure.message
             self.this.events.append((Reason.ROLLBACK_FAILED, f"{failure.message}."))
             return
         good = self.history.good
@@ -162,7 +159,7 @@ class Rolling:
         self.history = reject(self.history, rejected)
         await self.store.record(self.history)
         self.this.update(rejected=rejected)
-        report.soon = True
+        self.this.report.soon = True
         self.this.events.append((failure.reason, f"Cilium {self.cilium}: {failure.message}."))
         self.this.events.append((Reason.ROLLING_BACK, _what_now(rejected)))
 
@@ -172,12 +169,12 @@ class Rolling:
             return StageReport(f"nodes go back to the primary alone: {in_words(opened)}", Reason.ROLLING_BACK)
         return StageReport("no node has the chain", Reason.ROLLED_BACK)
 
-    def _memory(self) -> RolloutStatus | None:
+    def _memory(self, target: Target) -> RolloutStatus | None:
         memory = self.this.status.rollout
         if self.course.action is Action.HELD:
             # What was decided stands in the history too: a status that was lost must not begin it all anew.
-            known = memory if memory is not None and memory.target == self.target.digest else None
-            fresh = RolloutStatus(target=self.target.digest, started=utc_now())
+            known = memory if memory is not None and memory.target == target.digest else None
+            fresh = RolloutStatus(target=target.digest, started=utc_now())
             return (known or fresh).model_copy(update={"state": RolloutState.FAILED})
         if memory is not None and memory.state is RolloutState.FAILED and self.course.rejected is None:
             return None  # a person asks for another try

@@ -166,10 +166,7 @@ def _waves(state: RolloutStatus, view: View, rollout: RolloutSpec, now: datetime
     behind = [node.name for node in [*view.behind, *view.moving]]
     state = state.model_copy(update={"left_behind": behind})
     if view.pending:
-        # What serves no pods anyway costs nothing.
-        free = [node for node in view.pending if _is_down(node, view)]
-        rest = [node for node in view.pending if not _is_down(node, view)]
-        return _open(state, view, free + rest[: _room(view, rollout)], rollout, now, Reason.WAVE)
+        return _open(state, view, _may_be_taken(view.pending, view, rollout), rollout, now, Reason.WAVE)
     if behind:
         said = f"{_far(view)}; {len(behind)} are late and were left behind: {in_words(behind)}"
         return _decision(state, view, said, Reason.ROLLOUT_OVERDUE)
@@ -177,6 +174,13 @@ def _waves(state: RolloutStatus, view: View, rollout: RolloutSpec, now: datetime
         return _canary(state, view, rollout, now)
     done = state.model_copy(update={"state": RolloutState.DONE})
     return _away(done, view)
+
+
+def _may_be_taken(nodes: Sequence[NodeSituation], view: View, rollout: RolloutSpec) -> list[NodeSituation]:
+    """Those that serve no pods anyway, which costs nothing, and as many of the others as there is room for."""
+    free = [node for node in nodes if _is_down(node, view)]
+    rest = [node for node in nodes if not _is_down(node, view)]
+    return free + rest[: _room(view, rollout)]
 
 
 def _is_down(node: NodeSituation, view: View) -> bool:
@@ -199,9 +203,7 @@ def _open(
 
 def _steady(state: RolloutStatus, view: View, rollout: RolloutSpec) -> Decision:
     """After the rollout: nodes that join are opened at once, and nodes that come back get what they missed."""
-    down = [node for node in view.outdated if _is_down(node, view)]
-    rest = [node for node in view.outdated if not _is_down(node, view)]
-    start = [*view.fresh, *down, *rest[: _room(view, rollout)]]
+    start = [*view.fresh, *_may_be_taken(view.outdated, view, rollout)]
     if start:
         names = tuple(node.name for node in start)
         return _decision(state, view, f"nodes that joined or came back: {in_words(names)}", Reason.WAVE, start=names)
