@@ -267,3 +267,17 @@ def test_any_first_nodes_are_spread_over_the_zones(drawn: dict[str, tuple[str, b
 @pytest.mark.parametrize(("most", "nodes", "expected"), [("10%", 50, 5), ("10%", 9, 1), ("3", 1, 3), ("0%", 9, 1)])
 def test_what_may_be_down_is_rounded_down_but_is_at_least_one(most: str, nodes: int, expected: int) -> None:
     assert budget(most, nodes) == expected
+
+
+def test_a_wave_that_was_told_of_and_never_begun_is_the_same_wave() -> None:
+    world = World({name: node(name, pod(name, OLD)) for name in ("a1", "b1", "c1")}, rollout())
+    untouched = dict(world.nodes)
+    for _ in range(3):
+        decision = world.step()
+        assert (decision.start, decision.memory.wave) == (("a1",), 1)
+        world.nodes = dict(untouched)  # the operator was killed before it did what status says
+    world.step()
+    world.settle()
+    world.step()
+    world.now += timedelta(seconds=10)
+    assert world.step().memory.wave == 2

@@ -43,6 +43,8 @@ class RolloutStatus(_Status):
     """When the newest wave was opened."""
     wave: int = 0
     """Waves that were opened; the canary is the first."""
+    given: int = 0
+    """Nodes that had the change when the newest wave was opened. As many as then: nothing of it was begun."""
     done: int = 0
     """Nodes that have the change and are verified."""
     total: int = 0

@@ -195,7 +195,11 @@ def _open(
         down = in_words(view.unavailable)
         said = f"{len(view.unavailable)} nodes are unavailable, spec.rollout.maxUnavailable leaves no room: {down}"
         return _decision(state, view, said, Reason.NODES_UNAVAILABLE)
-    state = state.model_copy(update={"wave": state.wave + 1, "wave_since": rfc3339(now), "progressed": rfc3339(now)})
+    given = len(view.current) + len(view.moving) + len(view.behind)
+    # An operator that ended between its word and its deed opens the same wave again, and does not count it twice.
+    again = state.wave > 0 and state.given == given
+    opened = {"wave": state.wave if again else state.wave + 1, "given": given}
+    state = state.model_copy(update={**opened, "wave_since": rfc3339(now), "progressed": rfc3339(now)})
     names = tuple(node.name for node in nodes)
     said = f"wave {state.wave} opens: {in_words(names)}"
     return _decision(state, view, said, kind, start=names, again=_until_late(state, rollout, now))
