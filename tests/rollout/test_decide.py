@@ -281,3 +281,20 @@ def test_a_wave_that_was_told_of_and_never_begun_is_the_same_wave() -> None:
     world.step()
     world.now += timedelta(seconds=10)
     assert world.step().memory.wave == 2
+
+
+@given(st.tuples(*[st.integers(0, 8)] * 3), st.integers(0, 3))
+def test_no_zone_loses_more_than_its_share_whatever_a_kill_has_left(done: tuple[int, int, int], torn: int) -> None:
+    """Waves that were cut off leave the zones unlike far, and nodes that have lost a pod and are still to be begun."""
+    nodes = {}
+    for zone, have_it in zip("abc", done, strict=True):
+        for number in range(15):
+            name = f"{zone}{number:02}"
+            nodes[name] = node(name, pod(name, NEW if number < have_it else OLD), zone=zone)
+    down = [f"a{14 - number:02}" for number in range(torn)]
+    nodes |= {name: replace(nodes[name], told=False, pods=()) for name in down}
+    memory = RolloutStatus(target="t1", state=RolloutState.WAVES, soaked=True, progressed="2026-11-24T12:00:00Z")
+    start = decide(list(nodes.values()), TARGET, rollout(most="5"), memory, NOW).start
+    assert len(start) == 5
+    assert set(down) <= set(start), "what is down anyway comes first"
+    assert max(sum(name.startswith(zone) for name in start) for zone in "abc") <= max(2, torn), start

@@ -1,6 +1,7 @@
 """In which order nodes get a change: spread over zones, and over node pools within them. Pure."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from cnichain.rollout.nodes import NodeSituation
@@ -20,16 +21,22 @@ def pool_of(labels: Mapping[str, str]) -> str:
     return next((labels[key] for key in POOL_LABELS if key in labels), "")
 
 
-def spread(nodes: Iterable[NodeSituation]) -> list[NodeSituation]:
+def spread(nodes: Iterable[NodeSituation], down: Iterable[NodeSituation] = ()) -> list[NodeSituation]:
     """The nodes in an order that takes from each zone in turn, and within a zone from each pool in turn.
 
-    The first n of them, for any n, are of as many zones as can be, so that no zone loses more than its share. The same
-    nodes come in the same order.
+    The first n of them, for any n, are of as many zones as can be, so that no zone loses more than its share; nodes
+    that are `down` already are counted to the share of their zone. The same nodes come in the same order.
     """
     zones: dict[str, dict[str, list[NodeSituation]]] = {}
     for node in sorted(nodes, key=lambda node: node.name):
         zones.setdefault(node.zone, {}).setdefault(node.pool, []).append(node)
-    return _in_turn([_in_turn([pools[pool] for pool in sorted(pools)]) for _, pools in sorted(zones.items())])
+    lost = Counter(node.zone for node in down)
+    turns = [
+        (turn, zone, node)
+        for zone, pools in sorted(zones.items())
+        for turn, node in enumerate(_in_turn([pools[pool] for pool in sorted(pools)]), start=lost[zone])
+    ]
+    return [node for _, _, node in sorted(turns, key=lambda one: one[:2])]
 
 
 def budget(max_unavailable: str, nodes: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cnichain.rollout.nodes import NodeSituation, Step
 from cnichain.rollout.order import spread
@@ -33,22 +34,26 @@ class View:
     away: list[NodeSituation] = field(default_factory=list)
     behind: list[NodeSituation] = field(default_factory=list)
 
-    @property
+    @cached_property
     def pending(self) -> list[NodeSituation]:
-        """Nodes that can be given the change."""
-        return [*self.fresh, *self.outdated]
+        """Nodes that can be given the change, each zone in turn; what is down is counted to its zone already."""
+        return [*spread(self.fresh, self._down), *spread(self.outdated, self._down)]
 
     @property
     def unavailable(self) -> list[str]:
         """Nodes of the chain that serve no pods well now."""
-        return [node.name for node in self.nodes if node.opened and not node.available(self.target.templates)]
+        return [node.name for node in self._down]
+
+    @cached_property
+    def _down(self) -> list[NodeSituation]:
+        return [node for node in self.nodes if node.opened and not node.available(self.target.templates)]
 
 
 def view_of(nodes: Sequence[NodeSituation], target: Target, behind: Collection[str]) -> View:
     """The view of nodes on their way to a target. behind: names of those that were late before."""
     view = View(target, nodes)
     into = {Step.FRESH: view.fresh, Step.OUTDATED: view.outdated, Step.MOVING: view.moving, Step.CURRENT: view.current}
-    for node in spread(nodes):
+    for node in sorted(nodes, key=lambda node: node.name):
         step = node.step(target.templates)
         late = step is Step.MOVING and node.name in behind
         (view.behind if late else into[step] if node.reachable or step is Step.CURRENT else view.away).append(node)
