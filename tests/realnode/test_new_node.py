@@ -134,17 +134,16 @@ def _pod(node: RealNode) -> dict[str, dict[str, object]]:
 
 def _wait_unschedulable(node: RealNode) -> str:
     """The scheduler's words on why the pod waits."""
-    kubectl = node.control_plane.run_kubectl
     path = '{.items[*].status.conditions[?(@.type=="PodScheduled")].message}'
-    selector = f"--selector=app={APP['app']}"
-    return wait_for("the scheduler has not said why the pod waits",
-                    lambda: kubectl("get", "pods", selector, f"--output=jsonpath={path}"), 30.0)  # fmt: skip
+    return wait_for("the scheduler has not said why the pod waits", lambda: _of_pods(node, path), 30.0)
 
 
 def _wait_running(node: RealNode) -> str:
     """The name of the Deployment's pod, once it runs."""
-    kubectl = node.control_plane.run_kubectl
     path = '{.items[?(@.status.phase=="Running")].metadata.name}'
-    selector = f"--selector=app={APP['app']}"
-    return wait_for("the pod does not run on the open node",
-                    lambda: kubectl("get", "pods", selector, f"--output=jsonpath={path}"), 60.0)  # fmt: skip
+    return wait_for("the pod does not run on the open node", lambda: _of_pods(node, path), 60.0)
+
+
+def _of_pods(node: RealNode, path: str) -> str:
+    """What a JSONPath finds in the Deployment's pods."""
+    return node.control_plane.run_kubectl("get", "pods", f"--selector=app={APP['app']}", f"--output=jsonpath={path}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from cnichain.controller.keeper import Keeper
+from cnichain.controller.served import served
 from cnichain.kube.lease import Elector
 from cnichain.reconcile.cluster import Cluster
 
@@ -60,13 +61,6 @@ async def serving(health: Health, port: int | None) -> AsyncIterator[None]:
 
         return answer
 
-    application = web.Application()
-    application.router.add_get("/healthz", answering(health.ailment))
-    application.router.add_get("/readyz", answering(health.unready))
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, None, port).start()
+    pages = {"/healthz": answering(health.ailment), "/readyz": answering(health.unready)}
+    async with served(pages, None, port):
         yield
-    finally:
-        await runner.cleanup()

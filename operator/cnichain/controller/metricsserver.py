@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from cnichain.controller.served import served
+
 logger = logging.getLogger(__name__)
 
 
@@ -23,14 +25,7 @@ async def metrics_served(registry: CollectorRegistry, port: int | None) -> Async
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    application = web.Application()
-    application.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        # As the health port: Prometheus comes from another host.
-        await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104
-        logger.info("metrics are served on port %d", runner.addresses[0][1])
+    # As the health port: Prometheus comes from another host.
+    async with served({"/metrics": metrics}, "0.0.0.0", port) as bound:  # noqa: S104
+        logger.info("metrics are served on port %d", bound)
         yield
-    finally:
-        await runner.cleanup()

@@ -39,10 +39,17 @@ def health_of(live: Mapping[str, Any] | None, what: str) -> Health:
             return HEALTHY
 
 
+def _unseen(live: Mapping[str, Any], what: str) -> str:
+    """Said of a workload whose status is still about the spec before; "" when it is not."""
+    if (live.get("status") or {}).get("observedGeneration", 0) < live["metadata"].get("generation", 0):
+        return f"{what}: its controller has not seen the new spec yet"
+    return ""
+
+
 def _daemon_set(live: Mapping[str, Any], what: str) -> Health:
     status = live.get("status", {})
-    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 0):
-        return Health(healthy=False, message=f"{what}: its controller has not seen the new spec yet")
+    if unseen := _unseen(live, what):
+        return Health(healthy=False, message=unseen)
     wanted = status.get("desiredNumberScheduled", 0)
     updated = status.get("updatedNumberScheduled", 0)
     if updated < wanted:
@@ -59,8 +66,8 @@ def daemon_set_rolled_out(live: Mapping[str, Any] | None, *, away: int) -> str:
     if live is None:
         return "it is being applied"
     name, status = live["metadata"]["name"], live.get("status") or {}
-    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 0):
-        return f"DaemonSet {name}: its controller has not seen the new spec yet"
+    if unseen := _unseen(live, f"DaemonSet {name}"):
+        return unseen
     wanted, ready = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
     if min(ready, status.get("updatedNumberScheduled", 0)) >= wanted - away:
         return ""
@@ -69,8 +76,8 @@ def daemon_set_rolled_out(live: Mapping[str, Any] | None, *, away: int) -> str:
 
 def _deployment(live: Mapping[str, Any], what: str) -> Health:
     status = live.get("status", {})
-    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 0):
-        return Health(healthy=False, message=f"{what}: its controller has not seen the new spec yet")
+    if unseen := _unseen(live, what):
+        return Health(healthy=False, message=unseen)
     wanted = live.get("spec", {}).get("replicas", 1)
     updated = status.get("updatedReplicas", 0)
     if updated < wanted:
