@@ -66,29 +66,37 @@ def ipvs(world: Harness) -> Iterator[None]:
 
 
 @contextmanager
-def calico_with_ebpf(world: Harness) -> Iterator[None]:
-    """An Installation of Calico with the eBPF dataplane, and the least of its CRD."""
+def kind_of_others(world: Harness, kind: str, group: str) -> Iterator[None]:
+    """The least of the CRD of a cluster-scoped kind that somebody else brings; it goes with its objects."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    plural = f"{kind.lower()}s"
     crd = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": "installations.operator.tigera.io"},
+        "metadata": {"name": f"{plural}.{group}"},
         "spec": {
-            "group": "operator.tigera.io",
+            "group": group,
             "scope": "Cluster",
-            "names": {"kind": "Installation", "plural": "installations", "singular": "installation"},
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
             "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
         },
     }
     create(world, crd)
-    world.kubectl("wait", "--for=condition=Established", "crd/installations.operator.tigera.io", "--timeout=30s")
-    spec = {"calicoNetwork": {"linuxDataplane": "BPF"}}
-    body = {"apiVersion": "operator.tigera.io/v1", "kind": "Installation", "metadata": {"name": "default"}}
-    create(world, body | {"spec": spec})
+    world.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=30s")
     try:
         yield
     finally:
-        world.kubectl("delete", "crd", "installations.operator.tigera.io", "--timeout=30s")
+        world.kubectl("delete", "crd", f"{plural}.{group}", "--timeout=30s")
+
+
+@contextmanager
+def calico_with_ebpf(world: Harness) -> Iterator[None]:
+    """An Installation of Calico with the eBPF dataplane, and the least of its CRD."""
+    spec = {"calicoNetwork": {"linuxDataplane": "BPF"}}
+    body = {"apiVersion": "operator.tigera.io/v1", "kind": "Installation", "metadata": {"name": "default"}}
+    with kind_of_others(world, "Installation", "operator.tigera.io"):
+        create(world, body | {"spec": spec})
+        yield
 
 
 @contextmanager
@@ -286,25 +294,9 @@ def test_a_check_that_cannot_be_run_has_an_exit_status_of_its_own(
 @contextmanager
 def karpenter(world: Harness, *pools: dict[str, Any]) -> Iterator[None]:
     """NodePools of Karpenter, and the least of their CRD."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    crd = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "nodepools.karpenter.sh"},
-        "spec": {
-            "group": "karpenter.sh",
-            "scope": "Cluster",
-            "names": {"kind": "NodePool", "plural": "nodepools", "singular": "nodepool"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
-        },
-    }
-    create(world, crd)
-    world.kubectl("wait", "--for=condition=Established", "crd/nodepools.karpenter.sh", "--timeout=30s")
-    create(world, *pools)
-    try:
+    with kind_of_others(world, "NodePool", "karpenter.sh"):
+        create(world, *pools)
         yield
-    finally:
-        world.kubectl("delete", "crd", "nodepools.karpenter.sh", "--timeout=30s")
 
 
 def node_pool(name: str, group: str = "karpenter.k8s.aws", **spec: Any) -> dict[str, Any]:
