@@ -222,8 +222,9 @@ class Harness:
 
     def audit(self, start: int = 0) -> list[Object]:
         """Everybody's requests from line `start` of the audit log on."""
-        lines = self.control_plane.audit_log.read_text(encoding="utf-8").splitlines()[start:]
-        return [json.loads(line) for line in lines]
+        text = self.control_plane.audit_log.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # the API server may be in the middle of its last line
+        return [json.loads(line) for line in whole.splitlines()[start:]]
 
     def audited(self, start: int = 0, agent: str = "cnichain-operator") -> list[Object]:
         """The same of one program alone, by the beginning of its user agent: the operator's, if none is named."""
