@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.cli.check import check
-from cnichain.cli.checkreport import SIGNS, as_json, as_text, counts
+from cnichain.cli.checkreport import SIGNS, as_data, as_text, counts
 from cnichain.preflight.finding import Category, Check, Finding, Level, Result
 
 LINK = "https://github.com/cilium/cilium/issues/44464"
@@ -54,7 +54,7 @@ def test_every_line_fits_80_columns(message: str, level: Level) -> None:
 
 
 def test_programs_get_the_same_with_the_fix() -> None:
-    report = as_json([result(Level.REFUSED), result(Level.OK)], "1.19.6", "v1.34.1")
+    report = as_data([result(Level.REFUSED), result(Level.OK)], "1.19.6", "v1.34.1")
     assert (report["passed"], report["cilium"], report["kubernetes"]) == (False, "1.19.6", "v1.34.1")
     refused, fine = report["checks"]
     assert refused["fix"] == REASONS[Reason.KUBE_PROXY_IPVS].fix

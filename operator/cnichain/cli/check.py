@@ -1,8 +1,5 @@
 """`cnichain check --pre`: would the chain be refused, before anything is applied? Reads only."""
 
-import asyncio
-import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,24 +14,25 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import KIND_CHAIN, SINGLETON
 from cnichain.catalogue.load import load_catalogue
 from cnichain.catalogue.model import Catalogue, parse_version
-from cnichain.cli.checkreport import as_json, as_text, counts
+from cnichain.cli.checkreport import as_data, as_text, counts
+from cnichain.cli.common import (
+    FILE,
+    TEXT,
+    UnansweredError,
+    ask,
+    colour,
+    emit,
+    kubeconfig_option,
+    output_option,
+    plain,
+)
 from cnichain.kube.client import KubeClient
-from cnichain.kube.credentials import CredentialsError, load_credentials
-from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAINS
 from cnichain.preflight.gathered import Unread
 from cnichain.reconcile.gather import read
 from cnichain.reconcile.precheck import Examination, examine
 
-FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
-USER_AGENT = "cnichain-check"
-REFUSED, NOT_RUN = 1, 2
-
-
-class NotRunError(click.ClickException):
-    """The checks could not be run."""
-
-    exit_code = NOT_RUN
+REFUSED = 1
 
 
 @dataclass(frozen=True)
@@ -51,40 +49,30 @@ class Wanted:
 )
 @click.option("--pre", is_flag=True, required=True, help="Check the cluster before the chain is applied.")
 @click.option("-f", "--filename", type=FILE, help="The CNIChain to check for. Left out: the one in the cluster.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--kubeconfig", type=FILE, help="Kubeconfig; left out: $KUBECONFIG or ~/.kube/config.")
+@output_option
+@kubeconfig_option
 @click.option("--catalogue", "extra", type=FILE, help="A file that adds entries to the catalogue.")
 def check(pre: bool, filename: Path | None, output: str, kubeconfig: Path | None, extra: Path | None) -> None:
     """Look whether the cluster can take the chain. Nothing is changed in it."""
     del pre
     try:
         catalogue = load_catalogue(extra)
-        wanted, found = asyncio.run(_examine(catalogue, filename, kubeconfig))
-    except (CredentialsError, ChainError) as error:
-        raise NotRunError(str(error)) from error
-    except ApiError as error:
-        raise NotRunError(error.as_chain_error("look at the cluster").message) from error
-    if output == "json":
-        click.echo(json.dumps(as_json(found.results, wanted.spec.cilium.version, found.kubernetes), indent=2))
-    else:
+    except ChainError as error:
+        raise UnansweredError(str(error)) from error
+    wanted, found = ask(
+        "check", "look at the cluster", lambda client: _examine(client, catalogue, filename), kubeconfig
+    )
+    if output == TEXT:
         click.echo(f"Cilium {wanted.spec.cilium.version} ({wanted.source}), Kubernetes {found.kubernetes}\n")
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        click.echo(as_text(found.results, colour=colour, plain=not _shows_signs()), color=colour)
+        click.echo(as_text(found.results, colour=colour(), plain=plain()), color=colour())
+    else:
+        emit(as_data(found.results, wanted.spec.cilium.version, found.kubernetes), output)
     sys.exit(REFUSED if counts(found.results)["refused"] else 0)
 
 
-def _shows_signs() -> bool:
-    try:
-        "√‼×".encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-async def _examine(catalogue: Catalogue, filename: Path | None, kubeconfig: Path | None) -> tuple[Wanted, Examination]:
-    async with KubeClient(load_credentials(kubeconfig), user_agent=USER_AGENT) as client:
-        wanted = await _wanted(client, catalogue, filename)
-        return wanted, await examine(client, wanted.spec, catalogue, wanted.installed)
+async def _examine(client: KubeClient, catalogue: Catalogue, filename: Path | None) -> tuple[Wanted, Examination]:
+    wanted = await _wanted(client, catalogue, filename)
+    return wanted, await examine(client, wanted.spec, catalogue, wanted.installed)
 
 
 async def _wanted(client: KubeClient, catalogue: Catalogue, filename: Path | None) -> Wanted:
@@ -102,12 +90,12 @@ async def _wanted(client: KubeClient, catalogue: Catalogue, filename: Path | Non
 
 
 def _spec_in(path: Path) -> Any:
-    """The spec of the CNIChain in a YAML file that may hold other documents. Raises NotRunError."""
+    """The spec of the CNIChain in a YAML file that may hold other documents. Raises UnansweredError."""
     try:
         documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NotRunError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        raise UnansweredError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     found = [one for one in documents if isinstance(one, dict) and one.get("kind") == KIND_CHAIN]
     if len(found) != 1:
-        raise NotRunError(f"{path} has {len(found)} documents of the kind {KIND_CHAIN}; it needs one.")
+        raise UnansweredError(f"{path} has {len(found)} documents of the kind {KIND_CHAIN}; it needs one.")
     return found[0].get("spec")

@@ -78,7 +78,7 @@ def _plural(level: str, count: int) -> str:
     return "warnings" if level == Level.WARNING.value and count > 1 else level
 
 
-def as_json(results: Sequence[Result], cilium: str, kubernetes: str) -> dict[str, Any]:
+def as_data(results: Sequence[Result], cilium: str, kubernetes: str) -> dict[str, Any]:
     """The report for programs."""
     return {
         "cilium": cilium,

@@ -5,7 +5,6 @@ rendered here.
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -19,79 +18,73 @@ from cnichain.api.chainstatus import PlanState, parse_status
 from cnichain.api.names import APPROVAL_ANNOTATION, SINGLETON, SYSTEM_NAMESPACE
 from cnichain.api.reasons import Reason
 from cnichain.apply.planstore import PlanStore
+from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_option, output_option
 from cnichain.cli.plantext import plan_text
 from cnichain.kube.client import KubeClient, Object
-from cnichain.kube.credentials import CredentialsError, load_credentials
-from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAINS
 from cnichain.plan.model import Plan
 
 LOOK_SECONDS = 1.0
-FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
-
-
-class DiffError(click.ClickException):
-    """No answer; kubectl diff, too, ends with more than 1 then."""
-
-    exit_code = 2
 
 
 @click.command()
-@click.option("--kubeconfig", type=FILE, envvar="KUBECONFIG", help="Kubeconfig; else as kubectl finds it.")
+@kubeconfig_option
 @click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where the operator keeps the plan.")
-@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for the operator to see the spec.")
 def diff(kubeconfig: Path | None, namespace: str, output: str, timeout: float) -> None:
     """Show what the operator is about to change in the cluster.
 
     Ends with 0 when there is nothing to change, 1 when there is, and 2 when that cannot be told.
     """
-    try:
-        chain, found = asyncio.run(_look(kubeconfig, namespace, timeout))
-    except (CredentialsError, ApiError, ValueError) as error:
-        raise DiffError(str(error)) from error
+    chain, found = ask("diff", "read the plan", lambda client: _look(client, namespace, timeout), kubeconfig)
     if found is None:
-        click.echo("{}" if output == "json" else f"No changes: the cluster is as CNIChain {SINGLETON} asks for.")
+        if output == TEXT:
+            click.echo(f"No changes: the cluster is as CNIChain {SINGLETON} asks for.")
+        else:
+            emit({}, output)
         return
     plan, about = found
     state = parse_status(chain.get("status")).plan
     held = _ready(chain)
     said = _state(held, plan, state.state if state else PlanState.PENDING)
-    if output == "json":
-        body = {"state": state.state.value if state else "", "reason": held.get("reason", ""), **about, **asdict(plan)}
-        click.echo(json.dumps(body, indent=2, ensure_ascii=False))
-    else:
+    if output == TEXT:
         click.echo(plan_text(plan, said), nl=False)
+    else:
+        where = state.state.value if state else ""
+        emit({"state": where, "reason": held.get("reason", ""), **about, **asdict(plan)}, output)
     sys.exit(1)
 
 
 async def _look(
-    kubeconfig: Path | None, namespace: str, timeout_seconds: float
+    client: KubeClient, namespace: str, timeout_seconds: float
 ) -> tuple[Object, tuple[Plan, dict[str, Any]] | None]:
     """The CNIChain, and its plan when one is to be applied."""
-    async with KubeClient(load_credentials(kubeconfig), user_agent="cnichain-diff") as client:
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            chain = await client.get(CHAINS, SINGLETON)
-            if chain is None:
-                raise DiffError(f"there is no CNIChain {SINGLETON}.")
-            waits_for = _unseen(chain)
-            if not waits_for:
-                break
-            if time.monotonic() > deadline:
-                raise DiffError(waits_for)
-            await asyncio.sleep(LOOK_SECONDS)
-        status = parse_status(chain.get("status")).plan
-        if status is None or status.state is PlanState.APPLIED:
-            return chain, None
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        chain = await client.get(CHAINS, SINGLETON)
+        if chain is None:
+            raise UnansweredError(f"there is no CNIChain {SINGLETON}.")
+        waits_for = _unseen(chain)
+        if not waits_for:
+            break
+        if time.monotonic() > deadline:
+            raise UnansweredError(waits_for)
+        await asyncio.sleep(LOOK_SECONDS)
+    status = parse_status(chain.get("status")).plan
+    if status is None or status.state is PlanState.APPLIED:
+        return chain, None
+    try:
         found = await PlanStore(client, namespace, SINGLETON).read()
-        if found is None or found[0].digest != status.digest:
-            raise DiffError(f"the plan {status.digest} is not in ConfigMap {namespace}/{status.name}; try again.")
-        return chain, found
+    except ValueError as error:
+        raise UnansweredError(str(error)) from error
+    if found is None or found[0].digest != status.digest:
+        raise UnansweredError(f"the plan {status.digest} is not in ConfigMap {namespace}/{status.name}; try again.")
+    return chain, found
 
 
 def _unseen(chain: Object) -> str:
-    """Why there is no answer yet; empty when there is one. Raises DiffError for a spec that leads to no plan."""
+    """Why there is no answer yet; empty when there is one. Raises UnansweredError for a spec that leads to no plan."""
     generation, status = chain["metadata"]["generation"], chain.get("status") or {}
     if status.get("observedGeneration", 0) < generation:
         return f"the operator has not seen generation {generation} of the CNIChain yet; does it run?"
@@ -100,7 +93,7 @@ def _unseen(chain: Object) -> str:
         return f"the operator is looking at generation {generation}; try again in a moment."
     rolling_out = _condition(chain, "RollingOut")
     if ready["status"] == "False" and rolling_out.get("status") == "False":
-        raise DiffError(f"no plan can be told, because of an error: {ready['reason']}: {ready['message']}")
+        raise UnansweredError(f"no plan can be told, because of an error: {ready['reason']}: {ready['message']}")
     return ""
 
 

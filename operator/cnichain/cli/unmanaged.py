@@ -1,7 +1,6 @@
 """`cnichain unmanaged`: the pods in scope that Cilium does not manage, each with its cause. Reads only."""
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -9,31 +8,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import yaml
 
 from cnichain.api.chain import parse_spec
-from cnichain.api.errors import ChainError
 from cnichain.api.names import SINGLETON
+from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_option, output_option
 from cnichain.cli.unmanagedreport import as_data, as_text
 from cnichain.kube.client import KubeClient
-from cnichain.kube.credentials import CredentialsError, load_credentials
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import CHAIN_NODES, CHAINS, CILIUM_ENDPOINTS, NODES, PODS, Resource
 from cnichain.plan.coverage import Coverage, Rule, count, node_states
 from cnichain.plan.nodes import chain_node_record, node_record
 from cnichain.plan.pods import endpoint_record, pod_record
 
-FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 NOT_FINISHED = "status.phase!=Succeeded,status.phase!=Failed"
-FOUND, NOT_TOLD = 1, 2
+FOUND = 1
 Record = TypeVar("Record")
 Key = tuple[str, str]
-
-
-class NotToldError(click.ClickException):
-    """It cannot be told which pods are managed."""
-
-    exit_code = NOT_TOLD
 
 
 @click.command(
@@ -42,47 +32,39 @@ class NotToldError(click.ClickException):
 )
 @click.option("-n", "--namespace", help="Show this namespace alone.")
 @click.option("--node", help="Show this node alone.")
-@click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True)
+@output_option
 @click.option("--min-age", default=60.0, show_default=True, help="Leave out pods that are younger, in seconds.")
-@click.option("--kubeconfig", type=FILE, help="Kubeconfig; left out: $KUBECONFIG or ~/.kube/config.")
+@kubeconfig_option
 def unmanaged(namespace: str | None, node: str | None, output: str, min_age: float, kubeconfig: Path | None) -> None:
     """List the pods that Cilium does not manage, and why."""
     now = time.time()
-    try:
-        coverage = asyncio.run(_look(kubeconfig, min_age, now))
-    except (CredentialsError, ChainError) as error:
-        raise NotToldError(str(error)) from error
-    except ApiError as error:
-        raise NotToldError(error.as_chain_error("count pods").message) from error
+    coverage = ask("unmanaged", "count pods", lambda client: _look(client, min_age, now), kubeconfig)
     shown = [
         one for one in coverage.unmanaged if namespace in {None, one.pod.namespace} and node in {None, one.pod.node}
     ]
-    if output == "text":
+    if output == TEXT:
         click.echo(as_text(coverage, shown, now))
-    elif output == "json":
-        click.echo(json.dumps(as_data(coverage, shown, now), indent=2))
     else:
-        click.echo(yaml.safe_dump(as_data(coverage, shown, now), sort_keys=False), nl=False)
+        emit(as_data(coverage, shown, now), output)
     sys.exit(FOUND if shown else 0)
 
 
-async def _look(kubeconfig: Path | None, min_age: float, now: float) -> Coverage:
+async def _look(client: KubeClient, min_age: float, now: float) -> Coverage:
     """Count the pods of the cluster once."""
-    async with KubeClient(load_credentials(kubeconfig), user_agent="cnichain-unmanaged") as client:
-        chain = await client.get(CHAINS, SINGLETON)
-        if chain is None:
-            raise NotToldError(f"there is no CNIChain {SINGLETON}: no pod is in its scope.")
-        spec = parse_spec(chain["spec"])
-        if str(spec.cilium.values.get("disableEndpointCRD", "")).lower() == "true":
-            raise NotToldError(
-                "spec.cilium.values has disableEndpointCRD: Cilium publishes no CiliumEndpoints to count."
-            )
-        endpoints, nodes, reports, pods = await asyncio.gather(
-            _records(client, CILIUM_ENDPOINTS, endpoint_record),
-            _records(client, NODES, node_record),
-            _records(client, CHAIN_NODES, chain_node_record),
-            _records(client, PODS, pod_record, NOT_FINISHED),
+    chain = await client.get(CHAINS, SINGLETON)
+    if chain is None:
+        raise UnansweredError(f"there is no CNIChain {SINGLETON}: no pod is in its scope.")
+    spec = parse_spec(chain["spec"])
+    if str(spec.cilium.values.get("disableEndpointCRD", "")).lower() == "true":
+        raise UnansweredError(
+            "spec.cilium.values has disableEndpointCRD: Cilium publishes no CiliumEndpoints to count."
         )
+    endpoints, nodes, reports, pods = await asyncio.gather(
+        _records(client, CILIUM_ENDPOINTS, endpoint_record),
+        _records(client, NODES, node_record),
+        _records(client, CHAIN_NODES, chain_node_record),
+        _records(client, PODS, pod_record, NOT_FINISHED),
+    )
     states = node_states(_by_name(nodes), _by_name(reports), spec.nodes.selector, pods.values())
     return count(pods, endpoints, states, {}, now, Rule(min_age=min_age, confirm=0))
 
@@ -90,7 +72,7 @@ async def _look(kubeconfig: Path | None, min_age: float, now: float) -> Coverage
 async def _records(
     client: KubeClient, resource: Resource, project: Callable[[Mapping[str, Any]], Record], fields: str = ""
 ) -> dict[Key, Record]:
-    """Records of all objects of a kind by namespace and name. Raises NotToldError for a kind that is not served."""
+    """Records of all objects of a kind by namespace and name. Raises UnansweredError for a kind that is not served."""
     records: dict[Key, Record] = {}
     try:
         async for objects, _ in client.pages(resource, fields=fields):
@@ -99,7 +81,7 @@ async def _records(
             }
     except ApiError as error:
         if error.not_served:
-            raise NotToldError(f"the cluster serves no {resource.kind}s (yet).") from error
+            raise UnansweredError(f"the cluster serves no {resource.kind}s (yet).") from error
         raise
     return records
 

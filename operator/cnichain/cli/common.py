@@ -1,0 +1,85 @@
+"""What the subcommands share: their options, output for people or programs, signs and colour, and one way to the
+cluster with the errors of that way."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+
+from cnichain.api.errors import ChainError
+from cnichain.kube.client import KubeClient
+from cnichain.kube.credentials import CredentialsError, load_credentials
+from cnichain.kube.errors import ApiError
+
+COLUMNS = 80
+TEXT, JSON, YAML = "text", "json", "yaml"
+UNANSWERED = 2
+FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
+Answer = TypeVar("Answer")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class UnansweredError(click.ClickException):
+    """The command has no answer: not "no", but "it cannot be told". Exit status 2, as kubectl diff has it."""
+
+    exit_code = UNANSWERED
+
+
+def output_option(command: Command) -> Command:
+    """`-o text|json|yaml`, passed as `output`."""
+    kind = click.Choice([TEXT, JSON, YAML])
+    return click.option("-o", "--output", type=kind, default=TEXT, show_default=True, help="Form of the output.")(
+        command
+    )
+
+
+def kubeconfig_option(command: Command) -> Command:
+    """`--kubeconfig FILE`, passed as `kubeconfig`; None for the file that kubectl would take."""
+    text = "Kubeconfig; left out: $KUBECONFIG or ~/.kube/config."
+    return click.option("--kubeconfig", type=FILE, help=text)(command)
+
+
+def ask(
+    command: str, doing: str, question: Callable[[KubeClient], Awaitable[Answer]], kubeconfig: Path | None
+) -> Answer:
+    """Run `question` with a client of the cluster. command: for the user agent. doing: what an API error stopped, as
+    in "count pods". Raises UnansweredError for a cluster that cannot be asked."""
+
+    async def connected() -> Answer:
+        async with KubeClient(load_credentials(kubeconfig), user_agent=f"cnichain-{command}") as client:
+            return await question(client)
+
+    try:
+        return asyncio.run(connected())
+    except (CredentialsError, ChainError) as error:
+        raise UnansweredError(str(error)) from error
+    except ApiError as error:
+        raise UnansweredError(error.as_chain_error(doing).message) from error
+
+
+def emit(data: Any, output: str) -> None:
+    """Print data for programs. output: JSON or YAML."""
+    if output == JSON:
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def colour() -> bool:
+    """Whether standard output is a terminal that wants colour (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def plain() -> bool:
+    """Whether standard output cannot carry the signs √ ‼ ×."""
+    try:
+        "√‼×".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return True
+    return False
