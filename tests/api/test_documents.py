@@ -35,8 +35,18 @@ GOOD = {
             "relay": {"enabled": True},
             "ui": {"enabled": True},
             "metrics": ["dns", "drop", "tcp", "flow", "port-distribution", "icmp", "http"],
-            "export": {"profile": "denied"},
+            "export": {
+                "profile": "denied",
+                "allow": [
+                    {"sourcePod": ["shop/", "shop/web"], "destinationPort": [443], "protocol": ["tcp"]},
+                    {"destinationIP": ["10.0.0.0/8", "fd00::/8"], "trafficDirection": ["EGRESS"]},
+                ],
+                "deny": [{"sourceLabel": ["app.kubernetes.io/name=prober", "k8s:quiet"]}],
+                "rotation": {"maxSizeMB": 20, "maxFiles": 9},
+            },
+            "dropEvents": {"enabled": True, "interval": "5m"},
         },
+        "policyAuditMode": True,
         "calico": {"enabled": True, "version": "3.26.0", "containerIPForwarding": "Enabled"},
         "policyEngine": "Calico",
         "conflist": {"writer": "CNIChain", "onCiliumDown": "Open"},
@@ -70,6 +80,20 @@ BAD = {
     "too many unavailable": (CILIUM | {"rollout": {"maxUnavailable": "101%"}}, "spec.rollout.maxUnavailable"),
     "none unavailable": (CILIUM | {"rollout": {"maxUnavailable": "0"}}, "spec.rollout.maxUnavailable"),
     "a duration in words": (CILIUM | {"rollout": {"progressDeadline": "ten minutes"}}, "progressDeadline"),
+    "an unknown export profile": (CILIUM | {"hubble": {"export": {"profile": "everything"}}}, "Unsupported value"),
+    "a filter of a name that Hubble does not have": (
+        CILIUM | {"hubble": {"export": {"deny": [{"sourcePods": ["a/"]}]}}},
+        'unknown field "spec.hubble.export.deny[0].sourcePods"',
+    ),
+    "a filter that matches every flow": (CILIUM | {"hubble": {"export": {"deny": [{}]}}}, "spec.hubble.export.deny[0]"),
+    "a pod without a namespace": (
+        CILIUM | {"hubble": {"export": {"allow": [{"sourcePod": ["web"]}]}}},
+        "spec.hubble.export.allow[0].sourcePod[0]",
+    ),
+    "a file that would fill the memory": (
+        CILIUM | {"hubble": {"export": {"rotation": {"maxSizeMB": 101}}}},
+        "spec.hubble.export.rotation.maxSizeMB",
+    ),
     "a canary below zero": (CILIUM | {"rollout": {"canary": {"nodes": -1}}}, "spec.rollout.canary.nodes"),
 }
 

@@ -39,11 +39,6 @@ SPECS: dict[str, tuple[dict[str, Any], Reason, str]] = {
         Reason.PRIMARY_TOO_OLD,
         "v1.18.5",
     ),
-    "a feature of a later release": (
-        GOOD | {"hubble": {"export": {"profile": "denied"}}},
-        Reason.FEATURE_NOT_AVAILABLE,
-        "hubble.export.profile",
-    ),
     "another primary": (GOOD | {"primary": {"plugin": "flannel"}}, Reason.FEATURE_NOT_AVAILABLE, "flannel"),
 }
 

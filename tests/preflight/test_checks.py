@@ -168,6 +168,21 @@ CASES = [
         "=strict",
         primary=aws_node(NETWORK_POLICY_ENFORCING_MODE="strict"),
     ),
+    # What an audit takes for granted.
+    Case("policy-audit-mode", "ok", "PreflightPassed", "off"),
+    Case("policy-audit-mode", "warning", "PolicyAuditMode", "verdict AUDIT", spec={"policyAuditMode": True}),
+    Case("flow-export", "ok", "PreflightPassed", "the profile is all", spec={"hubble": {"export": {"profile": "all"}}}),
+    Case(
+        "flow-export",
+        "warning",
+        "FlowExportPartial",
+        "Calico denies",
+        spec={
+            "hubble": {"export": {"profile": "denied"}},
+            "policyEngine": "Calico",
+            "calico": {"enabled": True, "version": "3.32.1"},
+        },
+    ),
     # What the catalogue judges.
     Case("release", "ok", "PreflightPassed", "1.20.0"),
     Case("release", "warning", "ReleaseUnmaintained", "1.17", spec=cilium("1.17.3")),

@@ -23,7 +23,7 @@ def test_a_good_spec_has_nothing_but_ok() -> None:
 @pytest.mark.parametrize(
     ("spec", "installed", "code", "expected"),
     [
-        ({"hubble": {"export": {"profile": "denied"}}}, "", "features", ("refused", "FeatureNotAvailable")),
+        ({"primary": {"plugin": "flannel"}}, "", "features", ("refused", "FeatureNotAvailable")),
         ({"primary": {"plugin": "flannel"}}, "", "primary-known", ("refused", "FeatureNotAvailable")),
         ({"cilium": {"version": "1.17.99"}}, "", "cilium-known", ("refused", "VersionUnknown")),
         ({}, "1.17.3", "upgrade-step", ("refused", "UpgradeSkipsMinor")),

@@ -68,13 +68,7 @@ def real(charts_dir: Path) -> dict[tuple[int, int], Chart]:
     return {minor: Chart(charts_dir / f"cilium-{version}.tgz") for minor, version in MINORS.items()}
 
 
-PLACES = [
-    (move, minor)
-    for move in MOVES
-    for minor in MINORS
-    # 1.17 cannot compress, so it reads the key at neither place.
-    if (move.old, minor) != ("hubble.export.fileCompress", (1, 17))
-]
+PLACES = [(move, minor) for move in MOVES for minor in MINORS]
 
 
 @pytest.mark.parametrize(("move", "minor"), PLACES, ids=[f"{move.old}-{minor[0]}.{minor[1]}" for move, minor in PLACES])
@@ -101,10 +95,6 @@ def test_every_reserved_key_is_one_that_a_chart_has(real: dict[tuple[int, int], 
 @pytest.mark.parametrize(
     ("minor", "values", "path", "expected"),
     [
-        ((1, 17), {"hubble": {"export": {"fileMaxSizeMb": 7}}}, "hubble.export.fileMaxSizeMb", 7),
-        ((1, 18), {"hubble": {"export": {"fileMaxSizeMb": 7}}}, "hubble.export.static.fileMaxSizeMb", 7),
-        ((1, 20), {"hubble": {"export": {"fileMaxBackups": 3}}}, "hubble.export.static.fileMaxBackups", 3),
-        ((1, 17), {"hubble": {"export": {"static": {"fileMaxSizeMb": 7}}}}, "hubble.export.fileMaxSizeMb", 7),
         ((1, 17), {"localRedirectPolicies": {"enabled": True}}, "localRedirectPolicy", True),
         ((1, 20), {"localRedirectPolicy": True}, "localRedirectPolicies.enabled", True),
         ((1, 18), {"enableCiliumEndpointSlice": True}, "ciliumEndpointSlice.enabled", True),
@@ -124,22 +114,18 @@ def test_a_value_goes_where_the_minor_reads_it(
 
 
 def test_a_moved_value_leaves_its_old_place_and_is_told(make_spec: MakeSpec, facts: ClusterFacts) -> None:
-    spec = make_spec("1.20.0", values={"localRedirectPolicy": True, "hubble": {"export": {"fileMaxBackups": 3}}})
+    spec = make_spec("1.20.0", values={"localRedirectPolicy": True, "enableCiliumEndpointSlice": True})
     release = builtin_catalogue().cilium_release("1.20.0")
     values = build_values(spec, release, facts)
     assert "localRedirectPolicy" not in values
-    assert values["hubble"]["export"] == {"static": {"fileMaxBackups": 3}}
+    assert "enableCiliumEndpointSlice" not in values
+    assert values["ciliumEndpointSlice"] == {"enabled": True}
     assert value_notes(spec, release) == (
-        "spec.cilium.values.hubble.export.fileMaxBackups was taken to hubble.export.static.fileMaxBackups, "
-        "which Cilium 1.20 reads.",
         "spec.cilium.values.localRedirectPolicy was taken to localRedirectPolicies.enabled, which Cilium 1.20 reads.",
+        "spec.cilium.values.enableCiliumEndpointSlice was taken to ciliumEndpointSlice.enabled, "
+        "which Cilium 1.20 reads.",
     )
     assert spec.cilium.values["localRedirectPolicy"] is True, "the spec itself was changed"
-
-
-def test_with_the_dynamic_exporter_the_old_limits_stay_where_every_exporter_gets_them() -> None:
-    values = {"hubble": {"export": {"fileMaxSizeMb": 7, "dynamic": {"enabled": True}}}}
-    assert placed(values, (1, 20)).values == values
 
 
 @pytest.mark.parametrize(

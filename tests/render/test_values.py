@@ -188,7 +188,6 @@ def test_every_agent_setting_is_refused_through_extra_config() -> None:
     ("field", "rest"),
     [
         ("spec.primary.plugin=flannel", {"primary": {"plugin": "flannel"}}),
-        ("spec.hubble.export.profile=denied", {"hubble": {"export": {"profile": "denied"}}}),
     ],
 )
 def test_what_this_release_does_not_do_is_refused_by_field(

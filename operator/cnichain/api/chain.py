@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from cnichain.api.chainnode import OnCiliumDown, OnShadow, Writer
 from cnichain.api.chainstatus import CNIChainStatus
 from cnichain.api.errors import ChainError
+from cnichain.api.flowexport import HubbleExport
 from cnichain.api.model import SPEC_CONFIG, STATUS_CONFIG
 from cnichain.api.names import API_VERSION, KIND_CHAIN
 from cnichain.api.primaries import PrimaryPlugin
@@ -41,15 +42,6 @@ class HubbleMetric(StrEnum):
     PORT_DISTRIBUTION = "port-distribution"
     ICMP = "icmp"
     HTTP = "http"
-
-
-class ExportProfile(StrEnum):
-    """Which flows are exported to files on the node for audit."""
-
-    OFF = "off"
-    DENIED = "denied"
-    VERDICTS = "verdicts"
-    ALL = "all"
 
 
 class PolicyEngine(StrEnum):
@@ -105,11 +97,13 @@ class Toggle(_Model):
     """Left out: true."""
 
 
-class HubbleExport(_Model):
-    """Flow export for audit."""
+class DropEventsSpec(_Model):
+    """Kubernetes events on pods whose packets a policy has dropped."""
 
-    profile: ExportProfile = ExportProfile.OFF
-    """Which flows are written to files on the node. Left out: off."""
+    enabled: bool = False
+    """Left out: false. Cilium calls it alpha."""
+    interval: Duration = "2m"
+    """The same event again after so long at the earliest. Left out: 2m."""
 
 
 class HubbleSpec(_Model):
@@ -123,6 +117,8 @@ class HubbleSpec(_Model):
     """Metric sets. Left out: all seven."""
     export: HubbleExport = HubbleExport()
     """Flow export for audit."""
+    drop_events: DropEventsSpec = DropEventsSpec()
+    """Kubernetes events on pods whose packets a policy has dropped. Left out: none."""
 
 
 class CalicoSpec(_Model):
@@ -225,6 +221,8 @@ class CNIChainSpec(_Model):
     """Calico as policy engine beside Cilium."""
     policy_engine: PolicyEngine = PolicyEngine.CILIUM
     """The one engine that enforces NetworkPolicy. Left out: Cilium."""
+    policy_audit_mode: bool = False
+    """While true Cilium drops NOTHING because of a policy and only says what it would drop. Left out: false."""
     conflist: ConflistSpec = ConflistSpec()
     """The chained conflist on every node."""
     nodes: NodesSpec = NodesSpec()

@@ -25,6 +25,10 @@ class EffectiveStatus(_Status):
     """The oldest version of the primary that is chained after."""
     hubble_metrics: Annotated[list[str], Field(max_length=16)] = []
     """Hubble's metric sets."""
+    flow_export: str = ""
+    """Which flows Hubble writes to files on the nodes: off, denied, verdicts or all."""
+    policy_audit_mode: bool = False
+    """Whether Cilium only reports what its policies deny, and drops nothing."""
     writer: str = ""
     """Who writes the chained conflist first."""
     conflist_file: str = CONFLIST_FILE

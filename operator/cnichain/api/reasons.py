@@ -7,6 +7,7 @@ heal by itself; it alone may set the Stalled condition (kstatus: Stalled is for 
 from enum import StrEnum
 
 from cnichain.api.reasons_adoption import ADOPTION_REASONS
+from cnichain.api.reasons_audit import AUDIT_REASONS
 from cnichain.api.reasons_calico import CALICO_REASONS
 from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_certs import CERTIFICATE_REASONS
@@ -165,6 +166,10 @@ class Reason(StrEnum):
     CALICO_REMOVAL_STUCK = "CalicoRemovalStuck"
     HOOK_REFUSED = "HookRefused"
 
+    # What an audit asks for (reasons_audit.py).
+    POLICY_AUDIT_MODE = "PolicyAuditMode"
+    FLOW_EXPORT_PARTIAL = "FlowExportPartial"
+
     # A change on its way, and who else writes (reasons_plan.py).
     PLANNED = "Planned"
     PAUSED = "Paused"
@@ -209,6 +214,7 @@ class Reason(StrEnum):
 
 _PARTS = (
     ADOPTION_REASONS,
+    AUDIT_REASONS,
     CALICO_REASONS,
     CATALOGUE_REASONS,
     CERTIFICATE_REASONS,

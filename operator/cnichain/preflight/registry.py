@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import Reason
+from cnichain.preflight.audit_checks import AUDIT_CHECKS
 from cnichain.preflight.chain_checks import CHAIN_CHECKS
 from cnichain.preflight.cluster_checks import CLUSTER_CHECKS
 from cnichain.preflight.combination import COMBINATION_CHECKS
@@ -16,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     *PRIMARY_CHECKS,
     *COMBINATION_CHECKS,
     *SETTING_CHECKS,
+    *AUDIT_CHECKS,
     *CHAIN_CHECKS,
     *CLUSTER_CHECKS,
 )

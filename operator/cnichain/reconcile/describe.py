@@ -63,6 +63,8 @@ def describe(this: Pass, picture: Picture) -> None:
             primary=spec.primary.plugin.value,
             min_version=spec.primary.min_version or picture.rule.recommended_minimum,
             hubble_metrics=[metric.value for metric in spec.hubble.metrics],
+            flow_export=spec.hubble.export.profile.value,
+            policy_audit_mode=spec.policy_audit_mode,
             writer=spec.conflist.writer.value,
             policy_engine=(PolicyEngine.CILIUM if facts.cilium_enforces else PolicyEngine.CALICO).value,
             values_digest=picture.rendered.values_digest,

@@ -33,7 +33,6 @@ class Move:
     """A key with a new place. since: the first minor that reads the new one; older minors read the old one alone.
 
     forth and back turn the value into the form of the other place; back answers _MISSING when there is no such form.
-    stays: when the old place is right in newer minors too.
     """
 
     old: str
@@ -41,7 +40,6 @@ class Move:
     since: Minor
     forth: Callable[[Any], Any] = lambda value: value
     back: Callable[[Any], Any] = lambda value: value
-    stays: Predicate = _never
 
 
 @dataclass(frozen=True)
@@ -68,21 +66,12 @@ def _on(value: Any) -> bool:
     return value is True or str(value).lower() == "true"
 
 
-def _dynamic_export(_value: Any, values: Values) -> bool:
-    # The charts from 1.18 on hand the old keys to every exporter, which the new ones cannot say at once.
-    return _on(get(values, "hubble.export.dynamic.enabled"))
-
-
 def _interface(pattern: Any) -> Any:
     found = PLAIN_INTERFACE.fullmatch(str(pattern))
     return found[1] if found else _MISSING
 
 
 MOVES = (
-    *(
-        Move(f"hubble.export.{key}", f"hubble.export.static.{key}", (1, 18), stays=_dynamic_export)
-        for key in ("fileMaxSizeMb", "fileMaxBackups", "fileCompress")
-    ),
     Move("localRedirectPolicy", "localRedirectPolicies.enabled", (1, 18)),
     Move("enableCiliumEndpointSlice", "ciliumEndpointSlice.enabled", (1, 16)),
     Move(
@@ -174,7 +163,7 @@ def _move(tree: dict[str, Any], values: Values, move: Move, minor: Minor, notes:
     newer = minor >= move.since
     source, target, turn = (move.old, move.new, move.forth) if newer else (move.new, move.old, move.back)
     value = get(values, source)
-    if value is _MISSING or (newer and move.stays(value, values)):
+    if value is _MISSING:
         return
     turned = None if value is None else turn(value)
     name = f"{minor[0]}.{minor[1]}"

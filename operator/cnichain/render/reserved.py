@@ -53,6 +53,9 @@ RESERVED: dict[str, str] = {
     "hubble.ui.enabled": f"{_SPEC}: spec.hubble.ui.enabled",
     "hubble.metrics.enabled": f"{_SPEC}: spec.hubble.metrics",
     "hubble.metrics.dynamic.enabled": f"{_SPEC}: spec.hubble.metrics; agents refuse to start with both",
+    "hubble.export": f"{_SPEC}: spec.hubble.export; a second exporter would write into the same file",
+    "hubble.dropEventEmitter.enabled": f"{_SPEC}: spec.hubble.dropEvents.enabled",
+    "hubble.dropEventEmitter.interval": f"{_SPEC}: spec.hubble.dropEvents.interval",
     "hubble.metrics.tls": _CERTS,
     "hubble.tls": _CERTS,
     "hubble.relay.tls": _CERTS,
@@ -61,6 +64,7 @@ RESERVED: dict[str, str] = {
     "tls.caBundle.enabled": "Hubble would trust a fixed bundle, and nothing any more once the CA is replaced",
     # Who enforces policy.
     "k8sNetworkPolicy.enabled": f"{_SPEC}: spec.policyEngine",
+    "policyAuditMode": f"{_SPEC}: spec.policyAuditMode, so that status says that nothing is enforced",
     # What the operator does itself, or waits for.
     "operator.unmanagedPodWatcher.restart": f"{_SPEC}: spec.unmanagedPods.action",
     "operator.enabled": "without cilium-operator there are no CRDs, and no agent starts",
@@ -115,6 +119,10 @@ AGENT_SETTINGS: dict[str, str] = {
     "enable-k8s-networkpolicy": RESERVED["k8sNetworkPolicy.enabled"],
     "unmanaged-pod-watcher-interval": RESERVED["operator.unmanagedPodWatcher.restart"],
     "hubble-metrics": RESERVED["hubble.metrics.enabled"],
+    "hubble-flowlogs-config-path": RESERVED["hubble.export"],
+    "hubble-export-file-path": RESERVED["hubble.export"],
+    "hubble-drop-events": RESERVED["hubble.dropEventEmitter.enabled"],
+    "policy-audit-mode": RESERVED["policyAuditMode"],
 }
 """The same as settings of cilium-agent, which the chart lets in through extraConfig, extraArgs and extraEnv."""
 

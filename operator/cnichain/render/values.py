@@ -15,6 +15,7 @@ from cnichain.api.primaries import PROFILES
 from cnichain.api.reasons import Reason
 from cnichain.catalogue.model import CiliumRelease, parse_version
 from cnichain.preflight.facts import ClusterFacts
+from cnichain.render.flowlogs import audit_mode_values, drop_event_values, export_values
 from cnichain.render.leaves import RELAY_CLIENT_SECRET, SERVER_SECRET, cluster_name, existing_secrets
 from cnichain.render.manifests import canonical_digest
 from cnichain.render.moved import Minor, placed
@@ -134,7 +135,8 @@ def _curated(spec: CNIChainSpec, release: CiliumRelease, facts: ClusterFacts) ->
             "unmanagedPodWatcher": {"restart": False},
             **NODE_MARKS,
         },
-        "hubble": _hubble(spec),
+        "hubble": _hubble(spec, minor),
+        **audit_mode_values(spec),
     }
     if minor >= (1, 18):
         cni["iptablesRemoveAWSRules"] = False
@@ -161,10 +163,12 @@ def _uses_wireguard(values: Mapping[str, Any]) -> bool:
     return bool(wanted.get("enabled")) and wanted.get("type") == "wireguard"
 
 
-def _hubble(spec: CNIChainSpec) -> dict[str, Any]:
+def _hubble(spec: CNIChainSpec, minor: Minor) -> dict[str, Any]:
     return {
         "enabled": True,
         "metrics": {"enabled": [metric.value for metric in spec.hubble.metrics]},
+        "export": export_values(spec.hubble.export, minor),
+        "dropEventEmitter": drop_event_values(spec),
         "tls": {"enabled": True, "auto": {"enabled": False}, "server": {"existingSecret": SERVER_SECRET}},
         "relay": {
             "enabled": spec.hubble.relay.enabled,
