@@ -24,7 +24,17 @@ NAMESPACE_LABELS_PREFIX = "io.cilium.k8s.namespace.labels."
 ACCOUNT_LABEL = "io.cilium.k8s.policy.serviceaccount"
 HOST_ENTITIES = frozenset(("host", "all", "cluster"))
 POD_IDENTITY_PORT = 80
-PEERS = ("toEndpoints", "toRequires", "toCIDR", "toCIDRSet", "toEntities", "toServices", "toFQDNs", "toGroups", "toNodes")
+PEERS = (
+    "toEndpoints",
+    "toRequires",
+    "toCIDR",
+    "toCIDRSet",
+    "toEntities",
+    "toServices",
+    "toFQDNs",
+    "toGroups",
+    "toNodes",
+)
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,9 @@ def selector(raw: Any) -> Selector:
     """A label selector, of Kubernetes or of Cilium. An empty one selects everything; one without form, nothing."""
     if not isinstance(raw, Mapping):
         return lambda _: raw is None
-    wanted = [(_key(key), "In", (str(value),)) for key, value in (raw.get("matchLabels") or {}).items()]
+    wanted: list[tuple[str, str, tuple[str, ...]]] = [
+        (_key(key), "In", (str(value),)) for key, value in (raw.get("matchLabels") or {}).items()
+    ]
     wanted += [
         (_key(one.get("key")), str(one.get("operator")), tuple(map(str, one.get("values") or ())))
         for one in _mappings(raw.get("matchExpressions"))
