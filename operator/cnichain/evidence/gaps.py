@@ -144,9 +144,13 @@ def find_gaps(evidence: Evidence) -> Iterator[GapFact]:
             yield GapFact(code, kind.title, detail, count, shown, kind.means, kind.next)
 
 
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _counted(noun: str, items: Iterable[str]) -> Found | None:
     names = list(items)
-    return (f"{len(names)} {noun}{'' if len(names) == 1 else 's'}.", len(names), names) if names else None
+    return (f"{_number(len(names), noun)}.", len(names), names) if names else None
 
 
 def _pods(key: str) -> Callable[[Evidence], Found | None]:
@@ -206,9 +210,9 @@ def _out_of_scope(evidence: Evidence) -> Found | None:
         return None
     pods = sum(one.pods for one in left_out)
     return (
-        f"{len(left_out)} node{'' if len(left_out) == 1 else 's'} with {pods} pods.",
+        f"{_number(len(left_out), 'node')} with {_number(pods, 'pod')}.",
         len(left_out),
-        [f"{one.name}: {one.kind}, {one.pods} pods" for one in left_out],
+        [f"{one.name}: {one.kind}, {_number(one.pods, 'pod')}" for one in left_out],
     )
 
 
@@ -223,7 +227,7 @@ def _without_policy(evidence: Evidence) -> Found | None:
     return _counted(
         "namespace",
         (
-            f"{one.name}: {one.pods} pods"
+            f"{one.name}: {_number(one.pods, 'pod')}"
             for one in evidence.policies.namespaces
             if one.pods and one.unselected == one.pods
         ),
