@@ -41,7 +41,8 @@ PREFLIGHT_REASONS: dict[str, ReasonInfo] = {
     "PodIdentityAgent": info(
         "EKS Pod Identity serves credentials on the node itself. Cilium takes that address for the entity `host`, so "
         "an egress policy that allows addresses alone cuts pods off from AWS.",
-        "Allow egress to the entity `host` on TCP port 80 for pods that use it.",
+        "Allow egress to the entity `host` on TCP port 80 for pods that use it, as deploy/policies/baseline does "
+        "(docs/policies.md).",
     ),
     "MultusPresent": info(
         "Multus gives pods more interfaces than one. Cilium manages the default one alone.",

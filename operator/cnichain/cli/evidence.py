@@ -79,6 +79,8 @@ def _make(
     except ChainError as error:
         raise UnansweredError(str(error)) from error
     created = utc_now()
+    if sys.stderr.isatty():
+        click.echo("Reading the cluster; with thousands of pods this takes a while ...", err=True)
     found = ask(
         "evidence",
         "gather evidence",
@@ -137,7 +139,11 @@ def _say(found: Evidence, written: list[str], key: str, output: str) -> None:
         emit({"created": found.created, "written": written, "key": key, "gaps": gaps}, output)
 
 
-@evidence.command(name="verify", epilog="Exit status: 0 it is what was signed, 1 it is not, 2 it cannot be read.")
+@evidence.command(
+    name="verify",
+    short_help="Check an archive, without a cluster.",
+    epilog="Exit status: 0 it is what was signed, 1 it is not, 2 it cannot be read.",
+)
 @click.argument("archive", type=click.Path(exists=True, path_type=Path))
 @click.option("--public-key", "key_file", type=FILE, required=True, help="The signer's Ed25519 public key in PEM.")
 @output_option

@@ -7,6 +7,7 @@ from cnichain.evidence.gaps import UNMANAGED
 from cnichain.evidence.model import Evidence
 
 COLUMNS = 80
+TOGETHER = "\xa0"
 
 
 def as_text(evidence: Evidence, written: Sequence[str], key: str) -> str:
@@ -22,7 +23,7 @@ def as_text(evidence: Evidence, written: Sequence[str], key: str) -> str:
         _pair("Cilium", f"{versions.get('cilium') or 'none'} after {evidence.chain.effective.get('primary') or '-'}"),
         _pair("Nodes", f"{sum(node.verified for node in nodes)} of {len(nodes)} in scope have a verified chain"),
         _pair("Pods", f"{evidence.managed} managed, {unmanaged} unmanaged"),
-        _pair("Policies", ", ".join(f"{count} {kind}" for kind, count in evidence.policies.counts.items()) or "none"),
+        _pair("Policies", ", ".join(_kind(*item) for item in evidence.policies.counts.items()) or "none"),
         _pair("Flow export", evidence.export.profile if exporters else "off"),
         _pair("Verdicts", f"read from {verdicts.answered} of {verdicts.asked} nodes"),
         "",
@@ -34,6 +35,11 @@ def as_text(evidence: Evidence, written: Sequence[str], key: str) -> str:
     return "\n".join([*lines, "", *(f"Written: {name}" for name in written), f"Key:     {key}"])
 
 
+def _kind(kind: str, count: int) -> str:
+    """A count that no end of a line takes from its kind."""
+    return f"{count}{TOGETHER}{kind}"
+
+
 def _pair(name: str, value: str) -> str:
     indent = " " * 14
-    return textwrap.fill(f"  {name:<12}{value}", COLUMNS, subsequent_indent=indent)
+    return textwrap.fill(f"  {name:<12}{value}", COLUMNS, subsequent_indent=indent).replace(TOGETHER, " ")
