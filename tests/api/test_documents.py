@@ -65,7 +65,7 @@ GOOD = {
     "hubble without relay and ui": CILIUM | {"hubble": {"relay": {"enabled": False}, "ui": {"enabled": False}}},
     "a count of nodes": CILIUM | {"rollout": {"maxUnavailable": "3"}},
 }
-BAD = {
+BAD: dict[str, tuple[Any, str]] = {
     "no spec": (None, "spec: Required value"),
     "no cilium": ({}, "spec.cilium: Required value"),
     "a version that is a range": ({"cilium": {"version": "1.17"}}, "spec.cilium.version"),

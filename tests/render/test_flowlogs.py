@@ -238,3 +238,13 @@ def test_the_refusal_names_the_field() -> None:
     with pytest.raises(ChainError, match=r"spec\.hubble\.export\.deny\.0\.sourceIP") as caught:
         parse_spec(spec)
     assert caught.value.reason.value == "SpecInvalid"
+
+
+def test_the_example_in_the_docs_is_a_good_spec() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    body = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    wanted = parse_spec(body["spec"]).hubble.export
+    assert include_filters(wanted) == [DENIED | {"source_pod": ["shop/", "pay/"]}]
+    assert [hubble_filter(one) for one in wanted.deny] == [
+        {"destination_pod": ["kube-system/"], "destination_port": ["53"]}
+    ]

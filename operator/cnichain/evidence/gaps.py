@@ -1,5 +1,6 @@
 """What the evidence does not cover, or what weakens it: the part that an auditor would find otherwise. Pure."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -248,7 +249,7 @@ def _export_narrowed(evidence: Evidence) -> Found | None:
     return (
         f"spec.hubble.export has {' and '.join(named)}.",
         sum(len(wanted[key]) for key in named),
-        [f"{key}: {one}" for key in named for one in wanted[key]],
+        [f"{key}: {json.dumps(one, sort_keys=True)}" for key in named for one in wanted[key]],
     )
 
 

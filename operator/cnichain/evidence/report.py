@@ -153,7 +153,10 @@ def _chain(evidence: Evidence) -> Content:
         ("Policies enforced", _mark(not chain.spec.get("policyAuditMode"), "yes", "no, audit mode")),
         ("While Cilium is down", f"new pods: {effective.get('onCiliumDown', '')}"),
     ]
-    rows = [(one.type, one.status, _code(one.reason), _time(one.since), one.message) for one in chain.conditions]
+    rows = [
+        (one.type, one.status, tag("code", one.reason, class_="nowrap"), _time(one.since), one.message)
+        for one in chain.conditions
+    ]
     return [facts(pairs), table("Conditions", ("Condition", "Status", "Reason", "Since", "Message"), rows)]
 
 
