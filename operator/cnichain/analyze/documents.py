@@ -135,8 +135,10 @@ def parse(content: str, file: str) -> tuple[list[Document], list[Unreadable], in
             continue
         if loaded is None:
             continue
-        items = list(_objects(Document(loaded[1], file, 0, loaded[0], first))) if loaded[1] is not None else []
-        others += not items and loaded[1] is not None
+        if loaded[1] is None:
+            continue
+        items = list(_objects(Document(loaded[1], file, 0, loaded[0], first)))
+        others += not items
         found += items
     return found, bad, others
 
@@ -162,8 +164,8 @@ def _load(part: str) -> tuple[yaml.Node, Any] | None:
 
 def _objects(document: Document) -> Iterator[Document]:
     """The document itself when it is an object, or the objects of a List."""
-    body = document.body
-    if not isinstance(body, Mapping) or not text(body.get("kind")) or not text(body.get("apiVersion")):
+    body = mapping(document.body)
+    if not text(body.get("kind")) or not text(body.get("apiVersion")):
         return
     if text(body["kind"]).endswith("List") and isinstance(body.get("items"), list):
         items = _child(document.node, "items")

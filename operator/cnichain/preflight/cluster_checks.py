@@ -60,7 +60,7 @@ def _pools(subject: Subject) -> Iterator[Network]:
         if "IPv6" in key and not ipv6:
             continue
         value = subject.value(f"ipam.operator.{key}") or default
-        yield from _networks([value] if isinstance(value, str) else value)
+        yield from _networks(value if isinstance(value, list | tuple) else [value])
 
 
 def _networks(texts: Iterable[object]) -> Iterator[Network]:

@@ -17,6 +17,7 @@ from cnichain.preflight.subject import Subject
 from cnichain.reconcile.gather import gather, read
 from cnichain.render.speccheck import spec_results
 
+
 @dataclass(frozen=True)
 class Examination:
     """kubernetes: the API server's version. results: of all checks, those of the spec first."""
