@@ -243,7 +243,9 @@ CASES = [
         daemon_set("calico-node", "calico/node:v0.1.2"),)}),
     # What Cilium needs on a node.
     Case("tolerations", "ok", "PreflightPassed", "tolerate"),
-    Case("tolerations", "ok", "PreflightPassed", "tolerate", spec=cilium("1.20.0", tolerations=[{"operator": "Exists"}])),
+    Case(
+        "tolerations", "ok", "PreflightPassed", "tolerate", spec=cilium("1.20.0", tolerations=[{"operator": "Exists"}])
+    ),
     Case("tolerations", "ok", "PreflightPassed", "tolerate", spec=cilium("1.20.0", tolerations=[OUR_TOLERATION])),
     Case("tolerations", "ok", "PreflightPassed", "is false", spec=cilium("1.20.0", tolerations=[])
          | {"nodes": {"startupTaint": False}}),

@@ -27,6 +27,8 @@ from cnichain.preflight.webhooks import webhooks_seen
 NOT_IN_MANIFESTS = Unread("not in the manifests")
 SETTING_CHECKS = ("egress-interface", "veth-prefix", "early-demux", "security-group-pods", "strict-mode")
 """About settings of the VPC CNI, whatever the CNIChain says."""
+VARIABLES = {Reason.POD_SECURITY_GROUPS: "ENABLE_POD_ENI"}
+"""What to point at where the message names no variable."""
 CHAINER_CHECKS = ("multus", "istio-cni", "linkerd-cni", "kuma-cni", "second-cilium", "cilium-owner")
 KUBE_PROXY = {"metadata": {"name": "kube-proxy"}, "spec": {"template": {"spec": {}}}}
 """A DaemonSet that stands for the one that a ConfigMap of kube-proxy is for."""
@@ -62,7 +64,8 @@ def _of_primary(basis: Basis, sources: Sources) -> Iterator[Problem]:
         codes = [*SETTING_CHECKS, *(["primary", "primary-version"] if primary.versioned else [])]
         codes += ["ip-family"] if basis.chain else []
         for item in basis.check(codes, primary.document, *primary.path, primary_read=primary.daemon_set):
-            named = [path for name, path in primary.places.items() if f"{name}=" in item.message]
+            told = f"{item.message} {VARIABLES.get(item.reason, '')}="
+            named = [path for name, path in primary.places.items() if f"{name}=" in told]
             line = primary.document.line_of(*named[0]) if named else item.line
             yield replace(item, line=line)
         if basis.chain:

@@ -47,7 +47,7 @@ def singletons(chains: Sequence[Document]) -> Iterator[Problem]:
     named = [item for item in chains if item.name == SINGLETON]
     for document in named[1:]:
         first = named[0]
-        said = f"it is there twice, also in {first.file}:{first.line}: the one that is applied last wins."
+        said = f"it is also in {first.file}:{first.line}. Give the files of one cluster at a time; it has one CNIChain."
         yield problem(Severity.ERROR, Reason.NOT_SINGLETON, document, said, "metadata", "name")
 
 
@@ -56,7 +56,7 @@ def spec_of(document: Document) -> CNIChainSpec | Problem:
     try:
         return parse_spec(document.body.get("spec"))
     except ChainError as error:
-        return problem(Severity.ERROR, error.reason, document, error.message, *_field(error.message, document))
+        return problem(Severity.ERROR, error.reason, document, error.message, *field_in(error.message, document))
 
 
 def spec_problems(document: Document, spec: CNIChainSpec, catalogue: Catalogue, installed: str) -> Iterator[Problem]:
@@ -69,7 +69,7 @@ def spec_problems(document: Document, spec: CNIChainSpec, catalogue: Catalogue, 
     for result in spec_results(spec, catalogue, installed):
         if result.check.code == "spec-values" and reserved:
             continue  # it says the same, all in one
-        found = of_finding(result.finding, document, *_field(result.finding.message, document))
+        found = of_finding(result.finding, document, *field_in(result.finding.message, document))
         if found is not None:
             yield found
     yield from _scope(document, spec)
@@ -114,7 +114,7 @@ def _texts(value: Any) -> Iterable[str]:
             yield f"{text(mapping(item).get('name'))}:{name}={chosen}"
 
 
-def _field(message: str, document: Document) -> tuple[Part, ...]:
+def field_in(message: str, document: Document) -> tuple[Part, ...]:
     """The path of the first field of spec that a message names, as far as it is there."""
     for match in FIELD.finditer(message):
         found: list[Part] = ["spec"]

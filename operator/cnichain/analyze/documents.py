@@ -148,8 +148,8 @@ def _parts(content: str) -> Iterator[tuple[str, int]]:
     start, line = 0, 1
     for match in SEPARATOR.finditer(content):
         yield content[start : match.start()], line
-        line += content.count("\n", start, match.end())
-        start = match.end()
+        line += content.count("\n", start, match.start())
+        start = match.start() + len("---")  # a document may begin on the separator's own line
     yield content[start:], line
 
 

@@ -45,7 +45,9 @@ def gitops_problems(sources: Sources) -> Iterator[Problem]:
             yield problem(severity, reason, use.document, said, *use.path)
     for document in sources.documents:
         if _is_applied(document):
-            said = "the operator applies this object itself: two writers of one object undo each other's changes."
+            said = (
+                "the operator applies this object itself, and two writers undo each other's work: take it out of Git."
+            )
             yield problem(Severity.ERROR, Reason.DRIFT_FIGHT, document, said, "metadata", "name")
     yield from _direct_edits(sources)
 

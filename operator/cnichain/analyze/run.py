@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from cnichain.analyze.around import NOT_IN_MANIFESTS, around_problems
 from cnichain.analyze.basis import Basis
-from cnichain.analyze.chain import is_chain, singletons, spec_of, spec_problems
+from cnichain.analyze.chain import field_in, is_chain, singletons, spec_of, spec_problems
 from cnichain.analyze.documents import Document, Unreadable
 from cnichain.analyze.gitops import gitops_problems
 from cnichain.analyze.policies import policy_problems
@@ -56,9 +56,9 @@ def analyze(
         found += spec_problems(document, spec, catalogue, installed)
     basis = _basis(good, catalogue, kubernetes)
     for document, spec in good:
-        found += replace(basis, chain=document).check(
-            SPEC_CHECKS, document, "spec", "cilium", spec=spec, gathered=Gathered()
-        )
+        for item in basis.check(SPEC_CHECKS, document, "spec", "cilium", spec=spec, gathered=Gathered()):
+            path = field_in(item.message, document)
+            found.append(replace(item, line=document.line_of(*path)) if len(path) > 1 else item)
     found += around_problems(basis, sources)
     found += gitops_problems(sources)
     found += policy_problems(documents, basis.subject.spec.policy_engine, in_use=sources.pod_identity)

@@ -7,7 +7,6 @@ import click
 
 from cnichain.analyze.problem import Severity
 from cnichain.analyze.run import analyze as look
-from cnichain.api.chain import VERSION_PATTERN
 from cnichain.api.errors import ChainError
 from cnichain.catalogue.load import load_catalogue
 from cnichain.catalogue.records import parse_minor, parse_version
@@ -19,8 +18,8 @@ FOUND = 1
 
 
 @click.command(
-    epilog="Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 something could not be read. Notes never "
-    "count. Each code is explained in docs/reasons.md."
+    epilog="Exit status: 0 no errors, 1 errors (with --strict: or warnings), 2 something could not be read. Notes "
+    "never count. Each code is explained in docs/reasons.md."
 )
 @click.option(
     "-f",
@@ -51,9 +50,7 @@ def analyze(
     Argo CD, webhooks, policies, charts). The codes are those that the operator would give.
     """
     if installed and parse_version(installed) is None:
-        raise click.BadParameter(
-            f"{installed!r} is no version; the form is {VERSION_PATTERN}.", param_hint="--installed"
-        )
+        raise click.BadParameter(f"{installed!r} is no version, as 1.17.3 is one.", param_hint="--installed")
     if kubernetes_version and parse_minor(kubernetes_version) is None:
         raise click.BadParameter(f"{kubernetes_version!r} is no version.", param_hint="--kubernetes-version")
     try:
@@ -67,7 +64,9 @@ def analyze(
     if not objects and not unreadable:
         raise UnansweredError(f"no Kubernetes object in {', '.join(filenames)}: nothing was looked at.")
     if output == TEXT:
-        click.echo(as_text(found.problems, objects, notes=notes, colour=colour()), color=colour())
+        click.echo(
+            as_text(found.problems, objects, notes=notes, colour=colour(), wrap=sys.stdout.isatty()), color=colour()
+        )
     else:
         emit(as_data(found.problems, unreadable, objects), output)
     _tell(manifests, found.chains, quiet=output != TEXT)

@@ -22,28 +22,38 @@ def counts(problems: Sequence[Problem]) -> dict[str, int]:
     return {severity.value: found[severity] for severity in Severity}
 
 
-def as_text(problems: Sequence[Problem], objects: int, *, notes: bool, colour: bool) -> str:
-    """The report for people. objects: how many were looked at. notes: whether notes are shown, or only counted."""
+def as_text(problems: Sequence[Problem], objects: int, *, notes: bool, colour: bool, wrap: bool = False) -> str:
+    """The report for people. objects: how many were looked at. notes: whether notes are shown, or only counted.
+    wrap: for a terminal; else a problem is one line and its fix, as programs that read lines like it.
+    """
     shown = [item for item in problems if notes or item.severity is not Severity.NOTE]
-    lines = [line for item in shown for line in _lines(item, colour)]
+    lines = [line for item in shown for line in _lines(item, colour, wrap)]
     return "\n".join([*lines, _summary(problems, objects, notes)])
 
 
-def _lines(item: Problem, colour: bool) -> Iterator[str]:
+def _lines(item: Problem, colour: bool, wrap: bool) -> Iterator[str]:
     level = item.severity.value.upper()
     shown = click.style(level, fg=COLOURS[item.severity], bold=True) if colour else level
-    # This line is for grep and editors, so it is never broken.
-    yield f"{shown} [{item.reason.value}] {item.resource} ({place(item.file, item.line)}): {item.message}"
-    yield from textwrap.wrap(
-        item.fix,
+    head = f"{shown} [{item.reason.value}] {item.resource} ({place(item.file, item.line)}):"
+    if wrap:
+        yield head
+        yield from _wrapped(item.message, INDENT, INDENT)
+    else:
+        yield f"{head} {item.message}"
+    yield from _wrapped(item.fix, f"{INDENT}-> ", f"{INDENT}   ")
+    if item.source:
+        yield f"{INDENT}   {item.source}"
+
+
+def _wrapped(text: str, first: str, then: str) -> list[str]:
+    return textwrap.wrap(
+        text,
         WIDTH - 1,
-        initial_indent=f"{INDENT}-> ",
-        subsequent_indent=f"{INDENT}   ",
+        initial_indent=first,
+        subsequent_indent=then,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    if item.source:
-        yield f"{INDENT}   {item.source}"
 
 
 def place(file: str, line: int) -> str:
