@@ -14,7 +14,7 @@ from cnichain.api.reasons import REASONS
 from cnichain.catalogue.load import load_catalogue
 
 CATALOGUE = load_catalogue()
-CALICO = {"calico": {"enabled": True, "version": "3.32.1"}}
+CALICO: dict[str, Any] = {"calico": {"enabled": True, "version": "3.32.1"}}
 ENI, EARLY = {"ENABLE_POD_ENI": "true"}, {"DISABLE_TCP_EARLY_DEMUX": "true"}
 
 
