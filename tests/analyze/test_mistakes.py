@@ -1,7 +1,9 @@
 """Every mistake that a manifest can show is found, with the code that the operator would give, in its place; and what
 is right is left alone."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from cnichain.api.reasons import REASONS
 from cnichain.catalogue.load import load_catalogue
 
 CATALOGUE = load_catalogue()
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "analyze.md"
 CALICO: dict[str, Any] = {"calico": {"enabled": True, "version": "3.32.1"}}
 ENI, EARLY = {"ENABLE_POD_ENI": "true"}, {"DISABLE_TCP_EARLY_DEMUX": "true"}
 
@@ -285,6 +288,21 @@ def test_what_is_right_is_left_alone(name: str) -> None:
 def test_every_row_that_a_manifest_can_show_has_a_case() -> None:
     rows = {param.values[0].row for param in MISTAKES} - {0}
     assert rows == set(range(1, 25)) - {3, 5, 23, 24}, "docs/analyze.md says why those four cannot be seen"
+
+
+def test_the_page_names_for_each_row_what_is_found() -> None:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    lines = lines[lines.index("## The mistakes that users make") :]
+    rows = {int(match[1]): match[0] for line in lines if (match := re.match(r"\| (\d+) \|.*", line))}
+    assert sorted(rows) == list(range(1, 25))
+    beside = "\n".join(lines[lines.index("Beside the list:") :])
+    for param in MISTAKES:
+        given = param.values[0]
+        code = given.found.partition(" ")[2]
+        assert f"`{code}`" in (rows[given.row] if given.row else "\n".join([*rows.values(), beside])), given.found
+    known = {reason.value for reason in REASONS}
+    named = set(re.findall(r"`([A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+)`", "\n".join([*rows.values(), beside])))
+    assert named - known <= {"SecurityGroupPolicies"}, f"codes that do not exist: {named - known}"
 
 
 def test_codes_are_those_of_the_registry_and_severity_follows_what_the_operator_does() -> None:

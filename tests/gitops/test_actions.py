@@ -19,6 +19,7 @@ from tests.gitops.conftest import ARGOCD, CUSTOMIZATIONS, SECONDS, Object
 from cnichain.api.chain import parse_spec
 from cnichain.api.names import RETRY_ANNOTATION
 from cnichain.api.reasons import REASONS, Reason
+from cnichain.reconcile.report import StageReport
 from cnichain.render.stages import Stage
 
 pytestmark = pytest.mark.controlplane
@@ -69,7 +70,7 @@ def rejected(reason: Reason) -> Object:
     """A CNIChain after a change that has failed."""
     if reason is Reason.ROLLED_BACK:
         return states.after(states.rejected("RolledBack"))
-    stage = {Stage.AGENTS: states.StageReport("it stays", Reason.ROLLOUT_FAILED)}
+    stage = {Stage.AGENTS: StageReport("it stays", Reason.ROLLOUT_FAILED)}
     if reason is Reason.ROLLBACK_FAILED:
         return states.after(states.rejected("RolledBack", stages=stage, rollback_failed="node-a: pod cilium-x crashes"))
     return states.after(states.rejected("Held", stages=stage, nodes=states.SOME))

@@ -171,5 +171,6 @@ def _tell(out: Path, content: bytes, packed: Packed, output: str) -> None:
         )
         return
     click.echo(f"{out} ({len(content) / 1024:.0f} KiB)\nsha256 {digest}")
-    click.echo(f"{len(packed.charts)} charts: {', '.join(sorted(packed.charts))}")
+    kind = "chart" if len(packed.charts) == 1 else "charts"
+    click.echo(f"{len(packed.charts)} {kind}: {', '.join(sorted(packed.charts))}")
     click.echo(f"{len(packed.images)} images, to be mirrored: images.txt in it")

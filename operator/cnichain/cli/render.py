@@ -79,7 +79,7 @@ def _write(made: OfflineRender, out: Path) -> None:
             (out / name).unlink(missing_ok=True)
         for stage, items in documents(made):
             (out / names[stage]).write_text(stage_text(stage, items), encoding="utf-8")
-            click.echo(f"{out / names[stage]}: {len(items)} objects")
+            click.echo(f"{out / names[stage]}: {len(items)} {'object' if len(items) == 1 else 'objects'}")
     except OSError as error:
         raise UnansweredError(f"{error.filename or out} cannot be written: {error.strerror}.") from error
     for name, value in heading(made).items():
