@@ -96,7 +96,7 @@ MISTAKES = [
     case(12, "error LatestPatchFirst", "1.19.6 first", "version: 1.20.0", m.chain(), installed="1.19.1"),
     case(12, "error VersionUnknown", "1.20.99", "version: 1.20.99", m.chain(cilium={"version": "1.20.99"})),
     # 13 flags that were wrong
-    case(13, "warning ValuesUntested", "by mistake", "cilium:", m.values(endpointRoutes={"enabled": True})),
+    case(13, "warning ValuesUntested", "by mistake", "enabled: true", m.values(endpointRoutes={"enabled": True})),
     case(13, "error ReservedValue", "renames the primary's conflist", "exclusive: true",
          m.values(cni={"exclusive": True})),
     case(13, "error ReservedValue", "chainingMode", "chainingMode: generic-veth",
@@ -173,6 +173,12 @@ MISTAKES = [
          m.add_on(enableNetworkPolicy="true")),
     case(0, "warning PolicyEnginesOverlap", "each", "chart: tigera-operator", m.chain(),
          m.helm_release("tigera-operator", "tigera-operator")),
+    case(0, "error PolicyEnginesTooMany", "would all enforce", "configurationValues", m.chain(),
+         m.add_on(enableNetworkPolicy="true"), m.daemon_set("calico-node", "calico-system"), beside="PolicyEnginesOverlap"),
+    case(0, "error TwoTigeraOperators", "one/tigera-operator, two/tigera-operator", "namespace: two",
+         *(m.body("apps/v1", "Deployment", "tigera-operator", space, spec={}) for space in ("one", "two"))),
+    case(0, "error CalicoDataplaneConflict", "eBPF", "bpfEnabled: true", m.body(
+        "crd.projectcalico.org/v1", "FelixConfiguration", "default", spec={"bpfEnabled": True})),
     case(0, "error CalicoDataplaneConflict", "eBPF", "linuxDataplane: BPF", m.body(
         "operator.tigera.io/v1", "Installation", "default", spec={"calicoNetwork": {"linuxDataplane": "BPF"}})),
     case(0, "warning PrimaryPolicyStrict", "strict", "name: NETWORK_POLICY_ENFORCING_MODE",
@@ -190,7 +196,7 @@ MISTAKES = [
     case(0, "error KubeProxyIPVS", "ipvs", "data:", m.chain(), m.body("v1", "ConfigMap", "kube-proxy-config",
          "kube-system",
          data={"config": "kind: KubeProxyConfiguration\nmode: ipvs\n"})),
-    case(0, "error ClusterIdUnusable", "128 to 255", "cilium:", m.values(cluster={"name": "a", "id": 200})),
+    case(0, "error ClusterIdUnusable", "128 to 255", "cluster:", m.values(cluster={"name": "a", "id": 200})),
     case(0, "note ReleaseUnmaintained", "1.17", "cilium:", m.chain(cilium={"version": "1.17.18"})),
     case(0, "warning ValueMoved", "hubble.export", "fileMaxSizeMb: 20",
          m.values(hubble={"export": {"fileMaxSizeMb": 20}})),

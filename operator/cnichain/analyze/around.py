@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from cnichain.analyze.basis import Basis
-from cnichain.analyze.documents import Document, Part, at, mapping, text
+from cnichain.analyze.calico import CALICO_NODE, calico_places, calico_problems
+from cnichain.analyze.documents import Part, at, mapping, text
 from cnichain.analyze.gitops import argo_config
 from cnichain.analyze.nodegroups import node_groups
 from cnichain.analyze.problem import Problem, Severity, problem
@@ -13,11 +14,10 @@ from cnichain.analyze.sources import Sources
 from cnichain.api.names import CILIUM_NAMESPACE, STARTUP_TAINT
 from cnichain.api.reasons import Reason
 from cnichain.catalogue.facts import NodeSystem
-from cnichain.preflight.gathered import DaemonSetSeen, NodesSeen, Unread
+from cnichain.preflight.gathered import NodesSeen, Unread
 from cnichain.preflight.nodepools import node_pools_seen
 from cnichain.preflight.project import (
     argo_cd,
-    calico_dataplane,
     cidrs_of_pools,
     cidrs_of_services,
     kube_proxy_mode,
@@ -41,7 +41,7 @@ def around_problems(basis: Basis, sources: Sources) -> Iterator[Problem]:
     yield from _of_primary(basis, sources)
     yield from _of_nodes(basis, sources)
     yield from _of_daemon_sets(basis, sources)
-    yield from _of_calico(basis, sources)
+    yield from calico_problems(basis, sources)
     yield from _of_addresses(basis, sources)
     for document in [*sources.of("MutatingWebhookConfiguration", "admissionregistration.k8s.io"),
                      *sources.of("ValidatingWebhookConfiguration", "admissionregistration.k8s.io")]:  # fmt: skip
@@ -69,7 +69,9 @@ def _of_primary(basis: Basis, sources: Sources) -> Iterator[Problem]:
             line = primary.document.line_of(*named[0]) if named else item.line
             yield replace(item, line=line)
         if basis.chain:
-            yield from basis.check(["policy-engines"], primary.document, *primary.path, primary_read=primary.daemon_set)
+            gathered = basis.gathered(daemon_sets=CALICO_NODE if calico_places(sources) else ())
+            changes = {"primary_read": primary.daemon_set, "gathered": gathered}
+            yield from basis.check(["policy-engines"], primary.document, *primary.path, **changes)
     for document in sources.of(*SECURITY_GROUPS):
         said = "pods that it selects have branch interfaces of their own, on which chaining has had many bugs."
         yield problem(Severity.WARNING, Reason.POD_SECURITY_GROUPS, document, said, "spec")
@@ -109,37 +111,6 @@ def _of_daemon_sets(basis: Basis, sources: Sources) -> Iterator[Problem]:
     for found in sources.daemon_sets:
         gathered = basis.gathered(daemon_sets=(found.what,))
         yield from basis.check(CHAINER_CHECKS, found.document, *found.path, gathered=gathered)
-
-
-def _of_calico(basis: Basis, sources: Sources) -> Iterator[Problem]:
-    """Another Calico than the CNIChain's: its data plane, its operators, and that it enforces as well."""
-    seen: list[tuple[Document, tuple[Part, ...]]] = []
-    for document in sources.of("Installation", "operator.tigera.io"):
-        seen.append((document, ("kind",)))
-        plane = sources.read(document, calico_dataplane, document.body, None)
-        plane_path: tuple[Part, ...] = ("spec", "calicoNetwork", "linuxDataplane")
-        gathered = basis.gathered(calico_dataplane=plane or "")
-        yield from basis.check(["calico-dataplane"], document, *plane_path, gathered=gathered)
-    for document in sources.of("FelixConfiguration", "crd.projectcalico.org") + sources.of(
-        "FelixConfiguration", "projectcalico.org"
-    ):
-        plane = calico_dataplane(None, {"spec": document.spec})
-        gathered = basis.gathered(calico_dataplane=plane)
-        yield from basis.check(["calico-dataplane"], document, "spec", "bpfEnabled", gathered=gathered)
-    seen += [(use.document, use.path) for use in sources.charts if use.chart == "tigera-operator"]
-    seen += [(one.document, one.path) for one in sources.daemon_sets if one.what.name == "calico-node"]
-    operators = [
-        f"{item.namespace or 'default'}/{item.name}"
-        for item in sources.of("Deployment", "apps")
-        if item.name == "tigera-operator"
-    ]
-    operators += [f"{use.namespace}/{use.chart}" for use in sources.charts if use.chart == "tigera-operator"]
-    if not basis.chain:
-        return
-    for document, path in seen[:1]:
-        node = DaemonSetSeen("calico-system", "calico-node", ())
-        gathered = basis.gathered(daemon_sets=(node,), tigera_operators=tuple(sorted(set(operators))))
-        yield from basis.check(["policy-engines", "tigera-operators"], document, *path, gathered=gathered)
 
 
 def _of_addresses(basis: Basis, sources: Sources) -> Iterator[Problem]:

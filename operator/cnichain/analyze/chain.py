@@ -16,6 +16,7 @@ from cnichain.render.reserved import violations
 from cnichain.render.speccheck import spec_results
 
 FIELD = re.compile(r"spec((?:\.[A-Za-z0-9_-]+)+)")
+VALUE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z0-9_-]+)*")
 COSTLY_CONTEXT = re.compile(r"Context=[^;]*\b(pod|ip|pod-name|dns|identity)\b|\b(source|destination)_(ip|pod)\b")
 """Of a metric of Hubble: a series per pod, address or name."""
 METRIC_PATHS: tuple[tuple[str, ...], ...] = (
@@ -115,18 +116,26 @@ def _texts(value: Any) -> Iterable[str]:
 
 
 def field_in(message: str, document: Document) -> tuple[Part, ...]:
-    """The path of the first field of spec that a message names, as far as it is there."""
+    """The path of the first field that a message names, as far as it is there: of spec, or a value of the chart."""
     for match in FIELD.finditer(message):
-        found: list[Part] = ["spec"]
-        value: Any = document.body.get("spec")
-        for key in match[1].strip(".").split("."):
-            part: Part = int(key) if key.isdecimal() and isinstance(value, list) else key
-            if isinstance(value, list) and isinstance(part, int) and part < len(value):
-                value = value[part]
-            elif key in mapping(value):
-                value = mapping(value)[key]
-            else:
-                break
-            found.append(part)
-        return tuple(found)
+        return ("spec", *_there(mapping(document.body).get("spec"), match[1].strip(".").split(".")))
+    values = ("spec", "cilium", "values")
+    for match in VALUE.finditer(message):
+        keys = match[0].split(".")
+        found = list(_there(_at(document.body, *values), keys))
+        if len(found) == len(keys):
+            return (*values, *found)
     return ("spec",)
+
+
+def _there(value: Any, keys: Iterable[str]) -> Iterator[Part]:
+    """As much of a path as is there."""
+    for key in keys:
+        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+            yield int(key)
+        elif key in mapping(value):
+            value = mapping(value)[key]
+            yield key
+        else:
+            return

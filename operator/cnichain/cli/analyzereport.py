@@ -34,9 +34,11 @@ def as_text(problems: Sequence[Problem], objects: int, *, notes: bool, colour: b
 def _lines(item: Problem, colour: bool, wrap: bool) -> Iterator[str]:
     level = item.severity.value.upper()
     shown = click.style(level, fg=COLOURS[item.severity], bold=True) if colour else level
-    head = f"{shown} [{item.reason.value}] {item.resource} ({place(item.file, item.line)}):"
+    what, where = f"[{item.reason.value}] {item.resource}", f"({place(item.file, item.line)}):"
+    head = f"{shown} {what} {where}"
     if wrap:
-        yield head
+        fits = len(f"{level} {what} {where}") < WIDTH
+        yield from [head] if fits else [f"{shown} {what}", f"{INDENT}{where}"]
         yield from _wrapped(item.message, INDENT, INDENT)
     else:
         yield f"{head} {item.message}"
