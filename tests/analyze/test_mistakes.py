@@ -174,7 +174,8 @@ MISTAKES = [
     case(0, "warning PolicyEnginesOverlap", "each", "chart: tigera-operator", m.chain(),
          m.helm_release("tigera-operator", "tigera-operator")),
     case(0, "error PolicyEnginesTooMany", "would all enforce", "configurationValues", m.chain(),
-         m.add_on(enableNetworkPolicy="true"), m.daemon_set("calico-node", "calico-system"), beside="PolicyEnginesOverlap"),
+         m.add_on(enableNetworkPolicy="true"), m.daemon_set("calico-node", "calico-system"),
+         beside="PolicyEnginesOverlap"),
     case(0, "error TwoTigeraOperators", "one/tigera-operator, two/tigera-operator", "namespace: two",
          *(m.body("apps/v1", "Deployment", "tigera-operator", space, spec={}) for space in ("one", "two"))),
     case(0, "error CalicoDataplaneConflict", "eBPF", "bpfEnabled: true", m.body(
