@@ -44,6 +44,13 @@ def aws_node(**env: str) -> dict[str, Any]:
     return daemon_set("aws-node", image="602401143452.dkr.ecr.eu-west-1.amazonaws.com/amazon-k8s-cni:v1.20.1", **env)
 
 
+def patch_of_aws_node(container: str = "aws-node", **env: str) -> dict[str, Any]:
+    """A patch that sets these variables."""
+    one = {"name": container, "env": [{"name": key, "value": value} for key, value in env.items()]}
+    kind = "initContainers" if container.endswith("init") else "containers"
+    return body("apps/v1", "DaemonSet", "aws-node", "kube-system", spec={"template": {"spec": {kind: [one]}}})
+
+
 def add_on(name: str = "vpc-cni", version: str = "v1.20.1-eksbuild.1", **configuration: Any) -> dict[str, Any]:
     """An add-on of ACK."""
     spec = {"name": name, "addonVersion": version, "clusterName": "c"}

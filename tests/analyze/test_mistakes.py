@@ -132,6 +132,12 @@ MISTAKES = [
     # 18 settings of the VPC CNI
     case(18, "warning PrimaryEditedDirectly", '{"env": {"WARM_IP_TARGET": "2"}}', "name: WARM_IP_TARGET",
          m.aws_node(WARM_IP_TARGET="2"), m.add_on()),
+    case(18, "warning PrimaryEditedDirectly", "WARM_ENI_TARGET", "patch:", m.body(
+        "kustomize.config.k8s.io/v1beta1", "Kustomization", "k", patches=[
+            {"patch": m.text(m.patch_of_aws_node(WARM_ENI_TARGET="1")), "target": {"name": "aws-node"}}])),
+    case(18, "warning PrimaryEditedDirectly", '{"init": {"env": {"DISABLE_TCP_EARLY_DEMUX": "true"}}}', "patch:",
+         m.body("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "k", spec={"patches": [
+             {"patch": m.text(m.patch_of_aws_node("aws-vpc-cni-init", DISABLE_TCP_EARLY_DEMUX="true"))}]})),
     # 19 Pod Identity
     case(19, "warning PodIdentityAgent", "lose their credentials", "egress:", m.egress(m.TO_DNS),
          m.add_on("eks-pod-identity-agent")),
@@ -186,6 +192,11 @@ MISTAKES = [
          m.aws_node(NETWORK_POLICY_ENFORCING_MODE="strict")),
     case(0, "error Ipv6NotEnabled", "drops", "configurationValues", m.chain(), m.add_on(env={"ENABLE_IPv6": "true"}),
          beside="EgressInterfaceUnmanaged"),
+    case(0, "error KernelTooOld", "old-1 with Linux 4.14.355", "status:", m.chain(), m.body("v1", "List", "", items=[
+        m.body("v1", "Node", "old-1", status={"nodeInfo": {"kernelVersion": "4.14.355", "osImage": "Amazon Linux 2"}})])),
+    case(0, "warning NodeOSUnsupported", "AWS does not support", "status:", m.chain(), m.body("v1", "Node", "u", status={
+        "nodeInfo": {"kernelVersion": "5.15.0-1070-aws", "osImage": "Ubuntu 20.04.6 LTS"}})),
+    case(0, "error EksAutoMode", "nothing can be chained", "enabled: true", m.eksctl(autoModeConfig={"enabled": True})),
     case(0, "error SecondCilium", "into networking", "chart: cilium", m.helm_release("cilium", "networking")),
     case(0, "error ForeignObject", "into kube-system", "chart: cilium",
          m.application("https://helm.cilium.io", "cilium", namespace="kube-system")),

@@ -6,7 +6,7 @@ from typing import Any
 
 from cnichain.analyze.basis import Basis
 from cnichain.analyze.calico import CALICO_NODE, calico_places, calico_problems
-from cnichain.analyze.documents import Part, at, mapping, text
+from cnichain.analyze.documents import Part, at, mapping, sequence, text
 from cnichain.analyze.gitops import argo_config
 from cnichain.analyze.nodegroups import node_groups
 from cnichain.analyze.problem import Problem, Severity, problem
@@ -95,6 +95,11 @@ def _of_nodes(basis: Basis, sources: Sources) -> Iterator[Problem]:
         if group.bottlerocket and basis.chain:
             nodes = NodesSeen(1, 1, systems=(NodeSystem("", "Bottlerocket", example=f"node group {group.name}"),))
             yield from basis.check(["host-routing"], group.document, *group.os_path, nodes_read=nodes)
+    for document in sources.of("ClusterConfig", "eksctl.io"):
+        groups = [*sequence(document.body.get("managedNodeGroups")), *sequence(document.body.get("nodeGroups"))]
+        if at(document.body, "autoModeConfig", "enabled") is True and not groups:
+            said = "EKS Auto Mode runs all nodes of this cluster, and nothing can be chained after its CNI."
+            yield problem(Severity.ERROR, Reason.EKS_AUTO_MODE, document, said, "autoModeConfig", "enabled")
     for document in sources.of("Node"):
         info = mapping(at(document.body, "status", "nodeInfo"))
         system = NodeSystem(text(info.get("kernelVersion")), text(info.get("osImage")), example=document.name)

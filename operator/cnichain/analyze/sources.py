@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from cnichain.analyze.addons import POD_IDENTITY, VPC_CNI, AddOn, add_ons, aws_node_of
+from cnichain.analyze.addons import POD_IDENTITY, VPC_CNI, AddOn, add_ons, aws_node_of, values_of
 from cnichain.analyze.charts import ChartUse, chart_uses
 from cnichain.analyze.documents import Document, Object, Part, Unreadable, at, mapping, mappings, sequence, text
 from cnichain.api.names import CILIUM_NAMESPACE
@@ -24,6 +24,11 @@ DAEMON_SET_OF_CHART = {
     POD_IDENTITY: POD_IDENTITY,
 }
 """Charts that bring a DaemonSet which the operator's checks know by name."""
+KUSTOMIZATIONS: dict[str, tuple[str, ...]] = {
+    "kustomize.config.k8s.io": (),
+    "kustomize.toolkit.fluxcd.io": ("spec",),
+}
+"""Groups of the kind Kustomization, and where each has its patches."""
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 """What reading an object that does not have the form of its kind comes to: the API server would refuse it."""
 
@@ -140,7 +145,7 @@ def _of_istio(found: Sources) -> Iterator[Found]:
 
 
 def _primaries(found: Sources) -> Iterator[Primary]:
-    for document in found.of("DaemonSet", "apps"):
+    for document in [*found.of("DaemonSet", "apps"), *_inline_patches(found)]:
         if document.name == AWS_NODE and document.namespace in {"", CILIUM_NAMESPACE}:
             primary = found.read(document, _of_daemon_set, document)
             if primary is not None:
@@ -152,6 +157,19 @@ def _primaries(found: Sources) -> Iterator[Primary]:
         if use.chart == "aws-vpc-cni":
             tag = text(at(use.values, "image", "tag"))
             yield _of_values(use.document, use.path, use.values, tag)
+
+
+def _inline_patches(found: Sources) -> Iterator[Document]:
+    """Strategic merge patches of DaemonSets that stand in a kustomization's own text, of kustomize or of Flux."""
+    for group, inside in KUSTOMIZATIONS.items():
+        for document in found.of("Kustomization", group):
+            patches = at(document.body, *inside, "patches")
+            for number, item in enumerate(sequence(patches)):
+                body = values_of(mapping(item).get("patch"))
+                line = document.line_of(*inside, "patches", number, "patch")
+                patch = Document(body, document.file, line)
+                if patch.is_a("DaemonSet", "apps"):
+                    yield patch
 
 
 def _of_daemon_set(document: Document) -> Primary:
