@@ -74,6 +74,11 @@ def node_pool(startup: list[Any] | None = None, taints: list[Any] | None = None)
 TAINT = {"key": "cnichain.io/chain-not-ready", "value": "true", "effect": "NoSchedule"}
 
 
+def node(name: str, kernel: str, os_image: str) -> dict[str, Any]:
+    """A Node as a cluster shows it."""
+    return body("v1", "Node", name, status={"nodeInfo": {"kernelVersion": kernel, "osImage": os_image}})
+
+
 def helm_release(chart: str, namespace: str, **given: Any) -> dict[str, Any]:
     """A HelmRelease of Flux."""
     source = {"kind": "HelmRepository", "name": "repo"}

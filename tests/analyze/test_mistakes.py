@@ -193,9 +193,9 @@ MISTAKES = [
     case(0, "error Ipv6NotEnabled", "drops", "configurationValues", m.chain(), m.add_on(env={"ENABLE_IPv6": "true"}),
          beside="EgressInterfaceUnmanaged"),
     case(0, "error KernelTooOld", "old-1 with Linux 4.14.355", "status:", m.chain(), m.body("v1", "List", "", items=[
-        m.body("v1", "Node", "old-1", status={"nodeInfo": {"kernelVersion": "4.14.355", "osImage": "Amazon Linux 2"}})])),
-    case(0, "warning NodeOSUnsupported", "AWS does not support", "status:", m.chain(), m.body("v1", "Node", "u", status={
-        "nodeInfo": {"kernelVersion": "5.15.0-1070-aws", "osImage": "Ubuntu 20.04.6 LTS"}})),
+        m.node("old-1", "4.14.355", "Amazon Linux 2")])),
+    case(0, "warning NodeOSUnsupported", "AWS does not support", "status:", m.chain(),
+         m.node("u", "5.15.0-1070-aws", "Ubuntu 20.04.6 LTS")),
     case(0, "error EksAutoMode", "nothing can be chained", "enabled: true", m.eksctl(autoModeConfig={"enabled": True})),
     case(0, "error SecondCilium", "into networking", "chart: cilium", m.helm_release("cilium", "networking")),
     case(0, "error ForeignObject", "into kube-system", "chart: cilium",
