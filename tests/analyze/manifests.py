@@ -79,10 +79,14 @@ def node(name: str, kernel: str, os_image: str) -> dict[str, Any]:
     return body("v1", "Node", name, status={"nodeInfo": {"kernelVersion": kernel, "osImage": os_image}})
 
 
-def helm_release(chart: str, namespace: str, **given: Any) -> dict[str, Any]:
+def helm_release(chart: str, namespace: str, version: str = "1", **given: Any) -> dict[str, Any]:
     """A HelmRelease of Flux."""
     source = {"kind": "HelmRepository", "name": "repo"}
-    spec = {"interval": "1h", "chart": {"spec": {"chart": chart, "version": "1", "sourceRef": source}}, "values": given}
+    spec = {
+        "interval": "1h",
+        "chart": {"spec": {"chart": chart, "version": version, "sourceRef": source}},
+        "values": given,
+    }
     return body("helm.toolkit.fluxcd.io/v2", "HelmRelease", chart, namespace, spec=spec)
 
 

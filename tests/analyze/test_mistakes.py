@@ -128,7 +128,9 @@ MISTAKES = [
     case(17, "warning ArgoCdIdentities", "resource.exclusions", "data:", m.argocd_cm()),
     case(17, "warning ArgoCdLabelTracking", "instance", "data:", m.argocd_cm(**{
         "resource.exclusions": "CiliumIdentity", "application.resourceTrackingMethod": "label"})),
-    case(17, "warning ArgoCdIdentities", "resource.exclusions", "chart: argo-cd", m.helm_release("argo-cd", "argocd")),
+    case(17, "warning ArgoCdIdentities", "resource.exclusions", "chart: argo-cd", m.helm_release("argo-cd", "argocd", "7.9.1")),
+    case(17, "warning ArgoCdIdentities", "resource.exclusions", "chart: argo-cd",
+         m.helm_release("argo-cd", "argocd", "8.0.0", configs={"cm": {"resource.exclusions": "kinds: [Lease]"}})),
     # 18 settings of the VPC CNI
     case(18, "warning PrimaryEditedDirectly", '{"env": {"WARM_IP_TARGET": "2"}}', "name: WARM_IP_TARGET",
          m.aws_node(WARM_IP_TARGET="2"), m.add_on()),
@@ -253,7 +255,9 @@ FINE = {
             {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"]}]})
     ],
     "a webhook that lets pass when it is down": [m.webhook(policy="Ignore")],
-    "argocd-cm as Argo CD 3 ships it": [argo := m.argocd_cm(**{"resource.exclusions": "kinds: [CiliumIdentity]"})],
+    "argocd-cm as Argo CD 3 ships it": [m.argocd_cm(**{"resource.exclusions": "kinds: [CiliumIdentity]"})],
+    "the chart of Argo CD 3": [m.helm_release("argo-cd", "argocd", "8.1.0")],
+    "the chart of Argo CD in any version": [m.helm_release("argo-cd", "argocd", ">=1.0.0")],
     "a patch of argocd-cm": [m.body("v1", "ConfigMap", "argocd-cm", data={"resource.customizations.health.x": "y"})],
     "an add-on with harmless settings": [m.chain(), m.add_on(env={"WARM_IP_TARGET": "2"})],
     "an aws-node that no add-on owns": [m.chain(), m.aws_node(WARM_IP_TARGET="2")],

@@ -1,6 +1,7 @@
 """What in Git would work against the operator: pruning, second writers, and a second Cilium. Pure."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -12,11 +13,14 @@ from cnichain.analyze.sources import AWS_NODE, Primary, Sources
 from cnichain.api.chain import DeletionPolicy
 from cnichain.api.names import CILIUM_NAMESPACE, GROUP, KIND_NODE, OWNER_LABEL
 from cnichain.api.reasons import Reason
+from cnichain.preflight.cluster_checks import EXCLUSIONS
 from cnichain.preflight.primary import environment_of
 
 STDIN = "-"
 SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 FLUX_PRUNE = "kustomize.toolkit.fluxcd.io/prune"
+FIRST_WITH_EXCLUSIONS = 8
+"""Major version of Argo CD's chart (argo-helm pull request 3289)."""
 HELM_KEEP = "helm.sh/resource-policy"
 APPLIED: dict[str, tuple[str, ...]] = {
     "DaemonSet": ("cilium-envoy", "cnichain-prepull"),
@@ -132,7 +136,17 @@ def argo_config(sources: Sources) -> Iterator[tuple[Document, tuple[Part, ...], 
     for use in sources.charts:
         if use.chart == "argo-cd":
             given = mapping(at(use.values, "configs", "cm"))
-            yield use.document, use.path, {"data": {str(key): text_of(value) for key, value in given.items()}}
+            data = {str(key): text_of(value) for key, value in given.items()}
+            if EXCLUSIONS not in data and _has_exclusions(use.version):
+                data[EXCLUSIONS] = "CiliumIdentity"
+            yield use.document, use.path, {"data": data}
+
+
+def _has_exclusions(version: str) -> bool:
+    """Whether Argo CD's chart excludes what Cilium makes by itself, as it does since Argo CD 3.0. A version that is a
+    range, or none, is taken for a new one."""
+    major = re.match(r"v?(\d+)", version)
+    return major is None or int(major[1]) >= FIRST_WITH_EXCLUSIONS
 
 
 def _is_patch(document: Document) -> bool:

@@ -13,6 +13,7 @@ from cnichain.api.chain import CNIChainSpec, PolicyEngine
 from cnichain.api.errors import ChainError
 from cnichain.api.names import KIND_CHAIN, SINGLETON
 from cnichain.catalogue.model import CalicoRelease, Catalogue, CiliumRelease
+from cnichain.cli.analyzereport import unreadable_text
 from cnichain.cli.chartoptions import ChartSources, find_helm
 from cnichain.cli.common import UnansweredError
 from cnichain.cli.manifestfiles import read_manifests
@@ -61,8 +62,7 @@ def chain_in(filename: str) -> Document:
     """The one CNIChain in a file or folder, `-` for standard input. Raises UnansweredError."""
     found = read_manifests([filename])
     if found.unreadable:
-        first = found.unreadable[0]
-        raise UnansweredError(f"{first.file}:{first.line}: {first.why}")
+        raise UnansweredError(unreadable_text(found.unreadable))
     chains = [item for item in found.documents if is_chain(item)]
     if len(chains) != 1:
         raise UnansweredError(f"{filename} has {len(chains)} objects of the kind {KIND_CHAIN}; it needs one.")
