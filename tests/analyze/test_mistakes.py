@@ -128,7 +128,8 @@ MISTAKES = [
     case(17, "warning ArgoCdIdentities", "resource.exclusions", "data:", m.argocd_cm()),
     case(17, "warning ArgoCdLabelTracking", "instance", "data:", m.argocd_cm(**{
         "resource.exclusions": "CiliumIdentity", "application.resourceTrackingMethod": "label"})),
-    case(17, "warning ArgoCdIdentities", "resource.exclusions", "chart: argo-cd", m.helm_release("argo-cd", "argocd", "7.9.1")),
+    case(17, "warning ArgoCdIdentities", "resource.exclusions", "chart: argo-cd",
+         m.helm_release("argo-cd", "argocd", "7.9.1")),
     case(17, "warning ArgoCdIdentities", "resource.exclusions", "chart: argo-cd",
          m.helm_release("argo-cd", "argocd", "8.0.0", configs={"cm": {"resource.exclusions": "kinds: [Lease]"}})),
     # 18 settings of the VPC CNI
