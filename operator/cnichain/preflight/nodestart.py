@@ -37,10 +37,10 @@ def tolerates(tolerations: Iterable[Any], taint: str) -> bool:
 
 
 def _covers(entry: Mapping[str, Any], taint: str) -> bool:
-    key, exists = entry.get("key"), entry.get("operator", "Equal") == "Exists"
+    key, exists = entry.get("key"), bool(entry.get("operator", "Equal") == "Exists")
     if not key:
         return exists
-    return key == taint and (exists or entry.get("value") == "true")
+    return bool(key == taint and (exists or entry.get("value") == "true"))
 
 
 def check_host_routing(subject: Subject) -> Finding:
