@@ -90,7 +90,7 @@ def _row(*cells: str) -> str:
 
 ARGOCD_HEAD = """\
 # Generated from resource_customizations by `make generate`; do not edit.
-# Health checks of Argo CD for CNIChain and CNIChainNode, to merge into the ConfigMap argocd-cm.
+# Health checks and actions of Argo CD for CNIChain and CNIChainNode, to merge into the ConfigMap argocd-cm.
 apiVersion: v1
 kind: ConfigMap
 metadata:
@@ -101,14 +101,23 @@ ARGOCD = ROOT / "deploy" / "argocd"
 
 
 def argocd_cm() -> str:
-    """deploy/argocd/argocd-cm.yaml: each health script under the key that Argo CD looks for."""
+    """deploy/argocd/argocd-cm.yaml: each script under the key that Argo CD looks for."""
     text = ARGOCD_HEAD
     for script in sorted(ARGOCD.glob("resource_customizations/*/*/health.lua")):
         group, kind = script.parts[-3:-1]
-        text += f"  resource.customizations.health.{group}_{kind}: |\n"
-        lines = script.read_text(encoding="utf-8").splitlines()
-        text += "".join(f"    {line}\n" if line else "\n" for line in lines)
+        text += f"  resource.customizations.health.{group}_{kind}: |\n{_indented(script, 4)}"
+    for discovery in sorted(ARGOCD.glob("resource_customizations/*/*/actions/discovery.lua")):
+        group, kind = discovery.parts[-4:-2]
+        text += f"  resource.customizations.actions.{group}_{kind}: |\n"
+        text += f"    discovery.lua: |\n{_indented(discovery, 6)}    definitions:\n"
+        for action in sorted(discovery.parent.glob("*/action.lua")):
+            text += f"    - name: {action.parent.name}\n      action.lua: |\n{_indented(action, 8)}"
     return text
+
+
+def _indented(script: Path, spaces: int) -> str:
+    lines = script.read_text(encoding="utf-8").splitlines()
+    return "".join(f"{' ' * spaces}{line}\n" if line else "\n" for line in lines)
 
 
 def generated() -> Iterator[tuple[Path, str]]:

@@ -94,6 +94,8 @@ def systems(kernel: str, os_image: str = "Amazon Linux 2") -> NodesSeen:
     return NodesSeen(5, 5, {}, (NodeSystem(kernel, os_image, 2, "old-1"), *NODES.systems))
 
 
+OUR_TOLERATION = {"key": "cnichain.io/chain-not-ready", "operator": "Exists"}
+BOTTLEROCKET = systems("6.1.141", "Bottlerocket OS 1.40.0 (aws-k8s-1.33)")
 CALICO_NODE = daemon_set("calico-node", "docker.io/calico/node:v3.29.1", namespace="calico-system")
 ON_NODE = ReportsSeen(3, plugins=(Named("aws-cni", 3, "a"), Named("cilium-cni", 3, "a")))
 POOL = NodePoolSeen("default", starts_tainted=True)
@@ -188,6 +190,9 @@ CASES = [
     Case("release", "warning", "ReleaseUnmaintained", "1.17", spec=cilium("1.17.3")),
     Case("values", "ok", "PreflightPassed", "no value"),
     Case("values", "warning", "ValuesUntested", "probes", spec=cilium("1.20.0", policyEnforcementMode="always")),
+    Case(
+        "values", "warning", "ValuesUntested", "by mistake", spec=cilium("1.18.12", endpointRoutes={"enabled": True})
+    ),
     Case("chaining-mode", "ok", "PreflightPassed", "aws-cni"),
     Case(
         "chaining-mode",
@@ -251,6 +256,27 @@ CASES = [
     Case("calico-version", "ok", "PreflightPassed", "no Calico"),
     Case("calico-version", "warning", "CalicoUntested", "0.1.2", gathered={"daemon_sets": (
         daemon_set("calico-node", "calico/node:v0.1.2"),)}),
+    # What Cilium needs on a node.
+    Case("tolerations", "ok", "PreflightPassed", "tolerate"),
+    Case(
+        "tolerations", "ok", "PreflightPassed", "tolerate", spec=cilium("1.20.0", tolerations=[{"operator": "Exists"}])
+    ),
+    Case("tolerations", "ok", "PreflightPassed", "tolerate", spec=cilium("1.20.0", tolerations=[OUR_TOLERATION])),
+    Case("tolerations", "ok", "PreflightPassed", "is false", spec=cilium("1.20.0", tolerations=[])
+         | {"nodes": {"startupTaint": False}}),
+    *(
+        Case("tolerations", "warning", "TolerationMissing", path, spec=cilium("1.20.0", **values))
+        for path, values in (
+            ("values.tolerations", {"tolerations": []}),
+            ("values.tolerations", {"tolerations": [{"key": "dedicated", "operator": "Exists"}]}),
+            ("values.tolerations", {"tolerations": [{**OUR_TOLERATION, "operator": "Equal", "value": "no"}]}),
+            ("values.envoy.tolerations", {"envoy": {"tolerations": [{"key": "dedicated", "operator": "Exists"}]}}),
+        )
+    ),
+    Case("host-routing", "ok", "PreflightPassed", "no node"),
+    Case("host-routing", "warning", "HostRoutingUnsafe", "old-1", nodes=BOTTLEROCKET),
+    Case("host-routing", "ok", "PreflightPassed", "is set", nodes=BOTTLEROCKET,
+         spec=cilium("1.20.0", bpf={"hostLegacyRouting": True})),
     # Other writers and owners.
     *(
         item

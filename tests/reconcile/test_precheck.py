@@ -6,7 +6,7 @@ import pytest
 
 from cnichain.api.chain import parse_spec
 from cnichain.catalogue.load import load_catalogue
-from cnichain.reconcile.precheck import spec_results
+from cnichain.render.speccheck import spec_results
 
 
 def levels(spec: dict[str, Any], installed: str = "") -> dict[str, tuple[str, str]]:

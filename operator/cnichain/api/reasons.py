@@ -14,6 +14,7 @@ from cnichain.api.reasons_certs import CERTIFICATE_REASONS
 from cnichain.api.reasons_chain import CHAIN_REASONS
 from cnichain.api.reasons_coverage import COVERAGE_REASONS
 from cnichain.api.reasons_lease import LEASE_REASONS
+from cnichain.api.reasons_manifest import MANIFEST_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_plan import PLAN_REASONS
 from cnichain.api.reasons_preflight import PREFLIGHT_REASONS
@@ -126,6 +127,14 @@ class Reason(StrEnum):
     STARTUP_TAINT_MISSING = "StartupTaintMissing"
     CHECK_NOT_POSSIBLE = "CheckNotPossible"
 
+    # What a manifest shows before it is applied (reasons_manifest.py).
+    DELETION_UNPROTECTED = "DeletionUnprotected"
+    PRIMARY_EDITED_DIRECTLY = "PrimaryEditedDirectly"
+    LAYER7_IN_CHAIN = "Layer7InChain"
+    HUBBLE_COSTLY = "HubbleCostly"
+    TOLERATION_MISSING = "TolerationMissing"
+    HOST_ROUTING_UNSAFE = "HostRoutingUnsafe"
+
     # The way from chart to cluster.
     CHART_NOT_FOUND = "ChartNotFound"
     CHART_UNREACHABLE = "ChartUnreachable"
@@ -221,6 +230,7 @@ _PARTS = (
     CHAIN_REASONS,
     COVERAGE_REASONS,
     LEASE_REASONS,
+    MANIFEST_REASONS,
     NODE_REASONS,
     PLAN_REASONS,
     PREFLIGHT_REASONS,

@@ -115,10 +115,11 @@ PREFLIGHT_REASONS: dict[str, ReasonInfo] = {
         "Set `application.resourceTrackingMethod: annotation` in argocd-cm.",
     ),
     "StartupTaintMissing": info(
-        "Karpenter starts nodes without the startup taint `cnichain.io/chain-not-ready`: their first pods may start "
-        "before the chain is verified, past Cilium and its policies, and stay so.",
+        "Karpenter or a node group starts nodes without the startup taint `cnichain.io/chain-not-ready`: their first "
+        "pods may start before the chain is verified, past Cilium and its policies, and stay so.",
         "Add `{key: cnichain.io/chain-not-ready, effect: NoSchedule}` to `spec.template.spec.startupTaints` of the "
-        "NodePools that the message names (docs/new-nodes.md), or set `spec.nodes.startupTaint` to false.",
+        "NodePools that the message names, or to the taints of the node group (docs/new-nodes.md); or set "
+        "`spec.nodes.startupTaint` to false.",
     ),
 }
 """By reason code; `reasons.py` has the one enum of all codes."""

@@ -11,11 +11,17 @@ from cnichain import __version__
 
 COMMANDS = {
     "agent": ("cnichain.cli.agent:agent", "Guard the CNI conflist of this node."),
+    "analyze": (
+        "cnichain.cli.analyze:analyze",
+        "Find mistakes in manifests, without a cluster.",
+    ),
+    "bundle": ("cnichain.cli.bundle:bundle", "Pack charts and the list of images for an air gap."),
     "catalogue": ("cnichain.cli.catalogue:catalogue", "Show the versions that are known and what goes together."),
     "check": ("cnichain.cli.check:check", "Look whether the cluster can take the chain."),
     "dev": ("cnichain.dev.cli:dev", "A local control plane to try things out, without Docker."),
     "diff": ("cnichain.cli.diff:diff", "Show what the operator is about to change in the cluster."),
     "evidence": ("cnichain.cli.evidence:evidence", "Gather what supports an audit, as a signed archive."),
+    "render": ("cnichain.cli.render:render", "Print what the operator would apply, without a cluster."),
     "unmanaged": ("cnichain.cli.unmanaged:unmanaged", "List the pods that Cilium does not manage, and why."),
     "operator": ("cnichain.cli.operator:operator", "Run the operator."),
 }

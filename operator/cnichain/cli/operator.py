@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import socket
 import sys
 import uuid
@@ -13,6 +12,7 @@ import click
 
 from cnichain.api.errors import ChainError
 from cnichain.api.names import SYSTEM_NAMESPACE
+from cnichain.cli.chartcache import default_cache
 from cnichain.controller.runtime import Ports, run_operator
 from cnichain.kube.credentials import CredentialsError
 from cnichain.kube.fence import Timing
@@ -20,11 +20,6 @@ from cnichain.reconcile.settings import OFFICIAL_CALICO_REPOSITORY, OFFICIAL_CHA
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
-
-
-def default_cache() -> Path:
-    """Where charts are kept that have been checked."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnichain" / "charts"
 
 
 @click.command()

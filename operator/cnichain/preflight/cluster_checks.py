@@ -7,6 +7,7 @@ from cnichain.api.reasons import Reason
 from cnichain.preflight.finding import Category, Check, Finding, ok, warning
 from cnichain.preflight.gathered import known
 from cnichain.preflight.nodepools import check_node_pools
+from cnichain.preflight.nodestart import check_host_routing, check_tolerations
 from cnichain.preflight.project import ARGO_CD_KEYS
 from cnichain.preflight.subject import Subject
 from cnichain.preflight.webhooks import check_webhooks
@@ -59,7 +60,7 @@ def _pools(subject: Subject) -> Iterator[Network]:
         if "IPv6" in key and not ipv6:
             continue
         value = subject.value(f"ipam.operator.{key}") or default
-        yield from _networks([value] if isinstance(value, str) else value)
+        yield from _networks(value if isinstance(value, list | tuple) else [value])
 
 
 def _networks(texts: Iterable[object]) -> Iterator[Network]:
@@ -109,6 +110,8 @@ def check_argo_tracking(subject: Subject) -> Finding:
 CLUSTER_CHECKS = (
     Check("scope", Category.NODES, "nodes in scope", check_scope),
     Check("node-pools", Category.NODES, "startup taint of Karpenter's nodes", check_node_pools),
+    Check("tolerations", Category.NODES, "tolerations of Cilium's pods", check_tolerations),
+    Check("host-routing", Category.NODES, "host routing on Bottlerocket", check_host_routing),
     Check("webhooks", Category.CLUSTER, "admission webhooks", check_webhooks),
     Check("addresses", Category.CLUSTER, "address overlap", check_addresses),
     Check("argocd-exclusions", Category.CLUSTER, "Argo CD's exclusions", check_argo_exclusions),

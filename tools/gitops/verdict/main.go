@@ -3,7 +3,8 @@
 //
 // All three are the engines that the tools themselves run: Flux's fork of kstatus, Flux's evaluator of
 // spec.healthCheckExprs, and the Lua interpreter of Argo CD with no more libraries opened than Argo CD opens. It reads
-// one JSON document from stdin and prints one verdict per object.
+// one JSON document from stdin and prints one verdict per object. `gitops-verdict action` runs a script of an action of
+// Argo CD instead and prints what it returns for each object.
 package main
 
 import (
@@ -42,7 +43,11 @@ type verdict struct {
 }
 
 func main() {
-	if err := run(os.Stdin, os.Stdout); err != nil {
+	job := run
+	if len(os.Args) == 2 && os.Args[1] == "action" {
+		job = act
+	}
+	if err := job(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "gitops-verdict:", err)
 		os.Exit(1)
 	}
@@ -97,12 +102,83 @@ func judge(object *unstructured.Unstructured, reader engine.StatusReader, script
 	return verdict{plain.Status.String(), flux.String(), why, health, message}, nil
 }
 
-// argo runs a health script and returns its status and message.
-func argo(object *unstructured.Unstructured, script string) (string, string, error) {
+// actionInput: a script of an action, or of their discovery, and the objects to run it on.
+type actionInput struct {
+	Script  string            `json:"script"`
+	Objects []json.RawMessage `json:"objects"`
+}
+
+// act runs an action's script on each object and prints what it returns.
+func act(from io.Reader, to io.Writer) error {
+	var asked actionInput
+	if err := json.NewDecoder(from).Decode(&asked); err != nil {
+		return fmt.Errorf("stdin: %w", err)
+	}
+	results := []any{}
+	for at, raw := range asked.Objects {
+		object := &unstructured.Unstructured{}
+		if err := object.UnmarshalJSON(raw); err != nil {
+			return fmt.Errorf("objects[%d]: %w", at, err)
+		}
+		result, err := returned(object, asked.Script)
+		if err != nil {
+			return fmt.Errorf("objects[%d]: %w", at, err)
+		}
+		results = append(results, result)
+	}
+	return json.NewEncoder(to).Encode(results)
+}
+
+func returned(object *unstructured.Unstructured, script string) (any, error) {
+	state, done, err := runScript(object, script)
+	defer done()
+	if err != nil {
+		return nil, err
+	}
+	return fromLua(state.Get(-1), object.Object), nil
+}
+
+// fromLua: an empty table may be a list or a map. As in Argo CD it becomes what it was in the object before.
+func fromLua(value lua.LValue, before any) any {
+	switch typed := value.(type) {
+	case lua.LBool:
+		return bool(typed)
+	case lua.LNumber:
+		return float64(typed)
+	case lua.LString:
+		return string(typed)
+	case *lua.LTable:
+		was, isMap := before.(map[string]any)
+		list, isList := before.([]any)
+		if typed.Len() > 0 || (isList && len(list) == 0) {
+			items := []any{}
+			for at := 1; at <= typed.Len(); at++ {
+				var old any
+				if at <= len(list) {
+					old = list[at-1]
+				}
+				items = append(items, fromLua(typed.RawGetInt(at), old))
+			}
+			return items
+		}
+		items := map[string]any{}
+		typed.ForEach(func(key, item lua.LValue) {
+			var old any
+			if isMap {
+				old = was[key.String()]
+			}
+			items[key.String()] = fromLua(item, old)
+		})
+		return items
+	}
+	return nil
+}
+
+// runScript runs a script with the object as `obj`; what it returns is on top of the state's stack.
+func runScript(object *unstructured.Unstructured, script string) (*lua.LState, func(), error) {
 	state := lua.NewState(lua.Options{SkipOpenLibs: true})
-	defer state.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), scriptTimeout)
-	defer cancel()
+	done := func() { cancel(); state.Close() }
 	state.SetContext(ctx)
 	for name, open := range map[string]lua.LGFunction{
 		lua.BaseLibName: lua.OpenBase,
@@ -111,11 +187,18 @@ func argo(object *unstructured.Unstructured, script string) (string, string, err
 		state.Push(state.NewFunction(open))
 		state.Push(lua.LString(name))
 		if err := state.PCall(1, 0, nil); err != nil {
-			return "", "", err
+			return state, done, err
 		}
 	}
 	state.SetGlobal("obj", toLua(state, object.Object))
-	if err := state.DoString(script); err != nil {
+	return state, done, state.DoString(script)
+}
+
+// argo runs a health script and returns its status and message.
+func argo(object *unstructured.Unstructured, script string) (string, string, error) {
+	state, done, err := runScript(object, script)
+	defer done()
+	if err != nil {
 		return "", "", err
 	}
 	answer, ok := state.Get(-1).(*lua.LTable)
