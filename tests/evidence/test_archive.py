@@ -133,7 +133,9 @@ def test_entries_that_evidence_never_has_are_refused(entries: list[tarfile.TarIn
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no archive", gzip.compress(b"no tar, but long enough " * 100), b"\x1f\x8b\x08\x00"]
+    "data",
+    [b"", b"no archive", gzip.compress(b"no tar, but long enough " * 100), b"\x1f\x8b\x08\x00"],
+    ids=["nothing", "text", "gzip of no tar", "the beginning of gzip"],
 )
 def test_what_is_no_archive_is_told_apart(data: bytes) -> None:
     with pytest.raises(EvidenceError) as caught:
