@@ -213,8 +213,8 @@ MISTAKES = [
          data={"config": "kind: KubeProxyConfiguration\nmode: ipvs\n"})),
     case(0, "error ClusterIdUnusable", "128 to 255", "cluster:", m.values(cluster={"name": "a", "id": 200})),
     case(0, "note ReleaseUnmaintained", "1.17", "cilium:", m.chain(cilium={"version": "1.17.18"})),
-    case(0, "warning ValueMoved", "hubble.export", "fileMaxSizeMb: 20",
-         m.values(hubble={"export": {"fileMaxSizeMb": 20}})),
+    case(0, "warning ValueMoved", "hubble.relay.dialTimeout", "dialTimeout: 5s",
+         m.values(hubble={"relay": {"dialTimeout": "5s"}})),
 ]  # fmt: skip
 
 
