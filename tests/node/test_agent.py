@@ -320,6 +320,28 @@ def test_what_was_done_is_remembered_over_a_restart(guarded: Node) -> None:
     assert kept()["last_repair"]["cause"] == "DriftDest"
 
 
+def test_a_chain_that_was_gone_is_ready_since_it_is_back(guarded: Node) -> None:
+    """Pods that started in between missed it, and are told by that time."""
+    wait_until(lambda: guarded.kept()["ready"] == "True", "the chain is verified")
+    guarded.stop()
+    long_ago = "2020-01-01T00:00:00Z"
+    (guarded.state / "state.json").write_text(json.dumps(guarded.kept() | {"ready_since": long_ago}))
+
+    agent = guarded.start()
+    guarded.wait_said(state="InSync", reason="ChainVerified")
+    guarded.replace(SOURCE, HISTORY["1.18.3"])
+    wait_until(lambda: guarded.kept()["repairs"]["total"] == 2, "the change is followed")
+    assert guarded.kept()["ready_since"] == long_ago, "neither a restart nor another list of the primary's is a gap"
+
+    agent.terminate()
+    agent.wait(timeout=10)
+    guarded.chained.unlink()
+    guarded.start()
+    wait_until(lambda: guarded.kept()["repairs"]["total"] == 3, "the chain is back")
+    assert guarded.kept()["ready"] == "True"
+    assert guarded.kept()["ready_since"] > long_ago
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -223,6 +223,10 @@ class Guard:
         if is_repair:
             repair = LastRepair(now_rfc3339(), done.cause.value, milliseconds, done.previous)
             self._memory = counted(self._memory, repair)
+        if isinstance(done.action, Write) and done.action.is_chain and not done.previous:
+            # There was no chain, whatever was reported last (by an agent before this one, say). Pods that started
+            # meanwhile went without it; the operator tells them by the time of Ready, which has to move for that.
+            self._memory = replace(self._memory, ready="")
         if isinstance(done.action, SetAside):
             fields["file"] = ascii(done.action.name)
         if done.previous:
