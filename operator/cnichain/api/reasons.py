@@ -13,6 +13,7 @@ from cnichain.api.reasons_certs import CERTIFICATE_REASONS
 from cnichain.api.reasons_chain import CHAIN_REASONS
 from cnichain.api.reasons_coverage import COVERAGE_REASONS
 from cnichain.api.reasons_lease import LEASE_REASONS
+from cnichain.api.reasons_live import LIVE_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_plan import PLAN_REASONS
 from cnichain.api.reasons_preflight import PREFLIGHT_REASONS
@@ -176,6 +177,12 @@ class Reason(StrEnum):
 
     # Which of several operators writes.
     LEASE_LOST = "LeaseLost"
+
+    # What `cnichain check` finds by itself (reasons_live.py).
+    OPERATOR_NOT_RUNNING = "OperatorNotRunning"
+    NODE_AGENT_NOT_READY = "NodeAgentNotReady"
+    CERTIFICATE_EXPIRING = "CertificateExpiring"
+
     # Pods that Cilium manages, and pods that it does not (reasons_coverage.py).
     NOT_MEASURED = "NotMeasured"
     ALL_MANAGED = "AllManaged"
@@ -215,6 +222,7 @@ _PARTS = (
     CHAIN_REASONS,
     COVERAGE_REASONS,
     LEASE_REASONS,
+    LIVE_REASONS,
     NODE_REASONS,
     PLAN_REASONS,
     PREFLIGHT_REASONS,

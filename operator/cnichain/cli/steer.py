@@ -1,0 +1,112 @@
+"""`cnichain pause`, `resume` and `retry`: the user's own changes of how a rollout goes on."""
+
+from pathlib import Path
+
+import click
+
+from cnichain.api.names import RETRY_ANNOTATION, SINGLETON
+from cnichain.api.times import utc_now
+from cnichain.cli.chainview import ChainView, get_chain
+from cnichain.cli.change import Patch, paused, retried
+from cnichain.cli.common import UnansweredError, ask, kubeconfig_option
+from cnichain.kube.client import KubeClient
+from cnichain.kube.errors import ApiError
+from cnichain.kube.resources import CHAINS
+from cnichain.plan.installation import reconciler_of
+
+MANAGER = "cnichain-cli"
+"""The field manager of what a user changes by these commands."""
+EPILOG = "Exit status: 0 it is so now, 2 it could not be done."
+FORCE_TEXT = "Do it although Argo CD or Flux manages the CNIChain, and may put it back."
+
+force_option = click.option("--force", is_flag=True, help=FORCE_TEXT)
+
+
+@click.command(epilog=EPILOG)
+@force_option
+@kubeconfig_option
+def pause(force: bool, kubeconfig: Path | None) -> None:
+    """Hold the rollout where it is, and every plan that comes.
+
+    Sets spec.rollout.paused to true. The chain on the nodes stays guarded; `cnichain resume` lets it go on.
+    """
+    _set_paused(True, force=force, kubeconfig=kubeconfig)
+
+
+@click.command(epilog=EPILOG)
+@force_option
+@kubeconfig_option
+def resume(force: bool, kubeconfig: Path | None) -> None:
+    """Let a rollout go on that was paused.
+
+    Sets spec.rollout.paused to false. The soak and the deadline begin anew.
+    """
+    _set_paused(False, force=force, kubeconfig=kubeconfig)
+
+
+@click.command(epilog=EPILOG)
+@kubeconfig_option
+def retry(kubeconfig: Path | None) -> None:
+    """Try a change once more that has failed and was rolled back or held.
+
+    Sets the annotation cnichain.io/retry to a new word; Git tools leave it alone.
+    """
+
+    async def question(client: KubeClient) -> ChainView:
+        view = await get_chain(client)
+        await send(client, retried(view.raw, utc_now()))
+        return view
+
+    view = ask("retry", "ask for another try", question, kubeconfig)
+    if view.status.rejected is None:
+        click.echo("No change of this spec has failed; the annotation is set, and changes nothing now.")
+        return
+    said = f"Cilium {view.status.rejected.cilium} is tried once more (annotation {RETRY_ANNOTATION})."
+    click.echo(f"{said}\n`cnichain status --wait` follows it.")
+
+
+def _set_paused(to: bool, *, force: bool, kubeconfig: Path | None) -> None:
+    words = f"spec.rollout.paused to {str(to).lower()}"
+
+    async def question(client: KubeClient) -> tuple[bool, ChainView]:
+        view = await get_chain(client)
+        patch = paused(view.raw, to=to)
+        if patch:
+            refuse_for_git(view, f"set {words}", force=force)
+            await send(client, patch)
+        return bool(patch), view
+
+    changed, view = ask("pause" if to else "resume", f"set {words}", question, kubeconfig)
+    if not changed:
+        click.echo(f"CNIChain {SINGLETON} is {'paused' if to else 'not paused'} already.")
+        return
+    click.echo(f"CNIChain {SINGLETON} is {'paused' if to else 'not paused any more'}.")
+    rollout = view.status.rollout
+    if rollout is not None and rollout.done < rollout.total:
+        click.echo(f"{rollout.done} of {rollout.total} nodes have the change that is under way.")
+
+
+def refuse_for_git(view: ChainView, doing: str, *, force: bool) -> None:
+    """Raises UnansweredError where a tool applies the CNIChain again and again, unless `force`, which is told.
+
+    doing: what to do in Git instead, as in "set spec.rollout.paused to true".
+    """
+    tool = reconciler_of(view.raw)
+    if not tool:
+        return
+    if not force:
+        raise UnansweredError(
+            f"{tool} manages CNIChain {SINGLETON} and may put it back as it is in Git. Better {doing} there; "
+            "--force does it here all the same."
+        )
+    click.echo(f"Warning: {tool} manages CNIChain {SINGLETON} and may put this back as it is in Git.", err=True)
+
+
+async def send(client: KubeClient, patch: Patch) -> None:
+    """Change the CNIChain. Raises UnansweredError when it has changed since it was read, ApiError."""
+    try:
+        await client.json_patch(CHAINS, SINGLETON, patch, manager=MANAGER)
+    except ApiError as error:
+        if error.status == 409:
+            raise UnansweredError(f"CNIChain {SINGLETON} was changed by somebody else meanwhile; try again.") from error
+        raise
