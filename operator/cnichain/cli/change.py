@@ -116,4 +116,4 @@ def _value(sign: str, value: Any) -> list[str]:
 def known_text(history: History) -> list[str]:
     """The good revisions that are remembered, one in a line."""
     known = [one for one in (history.good, *history.earlier) if one is not None]
-    return [f"{one.revision or 'without a number'}: Cilium {one.cilium}, good since {one.time}" for one in known]
+    return [f"revision {one.revision or '(no number)'} (Cilium {one.cilium}, good since {one.time})" for one in known]

@@ -129,11 +129,9 @@ def counted(counts: Mapping[str, int]) -> str:
 
 
 def shared_suffix(names: Sequence[str]) -> str:
-    """The end that all names have in common, from a dot on; empty with fewer than two names, or none in common.
+    """The end that all names have in common, from the first dot on; empty when they have none.
 
     EKS names its nodes `ip-10-0-1-23.eu-central-1.compute.internal`: what differs is in the first part.
     """
-    if len(names) < 2:
-        return ""
     suffixes = [name.partition(".")[1] + name.partition(".")[2] for name in names]
-    return suffixes[0] if suffixes[0] and all(one == other for one, other in pairwise(suffixes)) else ""
+    return suffixes[0] if suffixes and all(one == other for one, other in pairwise(suffixes)) else ""

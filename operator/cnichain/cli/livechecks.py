@@ -187,10 +187,19 @@ def _chain(live: Live) -> Iterator[Named]:
         yield "Ready", _bad(_reason(stalled.reason), ready.message if ready else stalled.message)
     else:
         yield "Ready", _condition(live, Type.READY)
-    yield "preflight", _condition(live, Type.PREFLIGHT_PASSED)
+    yield "preflight", _preflight(live)
     yield "catalogue", _condition(live, Type.CATALOGUE_VALID, Level.WARNING)
     if view.spec is not None and view.spec.suspend:
         yield "suspended", _warn(Reason.SUSPENDED, "spec.suspend is true: nothing is put right.")
+
+
+def _preflight(live: Live) -> Finding:
+    """The condition; of one that has passed, only how many warnings there were."""
+    finding = _condition(live, Type.PREFLIGHT_PASSED)
+    warnings = sum(item.level == "warning" for item in live.view.status.preflight)
+    if finding.level is not Level.OK or not warnings:
+        return finding
+    return _ok(f"passed; warnings: {warnings}, which `cnichain check --pre` tells.")
 
 
 def _conflist(live: Live) -> Iterator[Named]:

@@ -55,7 +55,11 @@ def status(wait: bool, wait_duration: timedelta, output: str, kubeconfig: Path |
     else:
         emit(as_data(view, good), output)
     if wait and not view.is_ready:
-        why = "it is Stalled, which needs a person" if view.is_stalled else f"not Ready within {wait_duration}"
+        why = (
+            "it is Stalled, which needs a person"
+            if view.is_stalled
+            else f"not Ready within {age(wait_duration.total_seconds())}"
+        )
         click.echo(f"Gave up: {why}.", err=True)
     sys.exit(0 if view.is_ready else NOT_READY)
 

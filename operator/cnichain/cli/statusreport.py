@@ -50,7 +50,7 @@ def as_text(view: ChainView, good: Good | None, now: datetime, style: Style) -> 
     if not found:
         lines.append("Errors: none")
         return "\n".join(lines)
-    lines.append("Errors")
+    lines.append("Errors" if found[0].level == "error" else "Warnings")
     for one in found:
         lines += _problem(one, style)
     return "\n".join(lines)
@@ -122,7 +122,7 @@ def _facts(view: ChainView, good: Good | None, now: datetime) -> Iterator[tuple[
         causes, left_out = counted(pods.by_cause), counted(pods.out_of_scope_by_kind)
         told = f"{pods.managed} managed, {pods.unmanaged} unmanaged" + f" ({causes})" * bool(causes)
         yield "Pods", told + f"; out of scope: {left_out}" * bool(left_out)
-    elif found := view.condition(Type.PODS_MANAGED):
+    elif (found := view.condition(Type.PODS_MANAGED)) and found.status == "Unknown":
         yield "Pods", f"not counted ({found.reason})"
     if status.effective and status.effective.policy_engine:
         yield "Policy", f"enforced by {status.effective.policy_engine}"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cnichain.api.names import RETRY_ANNOTATION, SINGLETON
+from cnichain.api.rolloutstatus import RolloutState
 from cnichain.api.times import utc_now
 from cnichain.cli.chainview import ChainView, get_chain
 from cnichain.cli.change import Patch, paused, retried
@@ -54,12 +55,13 @@ def retry(kubeconfig: Path | None) -> None:
 
     async def question(client: KubeClient) -> ChainView:
         view = await get_chain(client)
-        await send(client, retried(view.raw, utc_now()))
+        if view.status.rejected is not None:
+            await send(client, retried(view.raw, utc_now()))
         return view
 
     view = ask("retry", "ask for another try", question, kubeconfig)
     if view.status.rejected is None:
-        click.echo("No change of this spec has failed; the annotation is set, and changes nothing now.")
+        click.echo("There is nothing to try again: no change of this spec has failed.")
         return
     said = f"Cilium {view.status.rejected.cilium} is tried once more (annotation {RETRY_ANNOTATION})."
     click.echo(f"{said}\n`cnichain status --wait` follows it.")
@@ -82,7 +84,7 @@ def _set_paused(to: bool, *, force: bool, kubeconfig: Path | None) -> None:
         return
     click.echo(f"CNIChain {SINGLETON} is {'paused' if to else 'not paused any more'}.")
     rollout = view.status.rollout
-    if rollout is not None and rollout.done < rollout.total:
+    if rollout is not None and rollout.state is not RolloutState.DONE:
         click.echo(f"{rollout.done} of {rollout.total} nodes have the change that is under way.")
 
 

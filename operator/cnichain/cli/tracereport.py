@@ -169,7 +169,7 @@ def _chain(trace: Trace, now: datetime, style: Style) -> Iterator[str]:
             ("conflist", record.effective_file or "none"),
             ("plugins", style.arrow.join(record.plugins)),
             ("verified", verified),
-            ("runtime", f"{runtime.get('name') or 'not asked'}: {runtime['view']}" if runtime.get("view") else ""),
+            ("runtime", f"{runtime['name']}: {runtime.get('view')}" if runtime.get("name") else "not asked"),
             ("agent", "the Cilium agent is ready" if trace.agent_ready else "no ready Cilium agent"),
         ),
         "  ",

@@ -70,7 +70,19 @@ async def _leaf(client: KubeClient, discovery: Discovery, key: ObjectKey, entry:
             return Leaf(entry.stage, key, healthy=None, message="you may not read it")
         raise
     health = health_of(live, str(key))
-    return Leaf(entry.stage, key, health.healthy, health.message)
+    return Leaf(entry.stage, key, health.healthy, health.message or _ready(live or {}))
+
+
+def _ready(live: Object) -> str:
+    """How many pods of a workload are ready; empty for what has none."""
+    spec, status = live.get("spec") or {}, live.get("status") or {}
+    match live.get("kind"):
+        case "DaemonSet":
+            return f"{status.get('numberReady', 0)}/{status.get('desiredNumberScheduled', 0)} ready"
+        case "Deployment":
+            return f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 1)} ready"
+        case _:
+            return ""
 
 
 async def _get(client: KubeClient, resource: Resource, key: ObjectKey) -> Object | None:
