@@ -10,9 +10,9 @@ from cnichain.api.names import SINGLETON, SYSTEM_NAMESPACE
 from cnichain.apply.history import HistoryStore
 from cnichain.catalogue.load import load_catalogue
 from cnichain.cli.chainview import ChainView, get_chain
-from cnichain.cli.change import Difference, choose, differences, differences_text, known_text, rolled_back
+from cnichain.cli.change import Difference, Patch, choose, differences, differences_text, known_text, rolled_back
 from cnichain.cli.common import UnansweredError, ask, kubeconfig_option
-from cnichain.cli.steer import force_option, refuse_for_git, send
+from cnichain.cli.steer import change, force_option, refuse_for_git, warn_of_git
 from cnichain.kube.client import KubeClient
 from cnichain.plan.history import Good, History
 from cnichain.preflight.upgrade import check_step
@@ -33,7 +33,8 @@ def rollback(revision: int | None, yes: bool, force: bool, kubeconfig: Path | No
     deletionPolicy, unmanagedPods) stays. It is a change like any other: it goes over the nodes in waves.
     """
     view, good = ask("rollback", "read the history", lambda client: _look(client, namespace, revision), kubeconfig)
-    refuse_for_git(view, f"set spec back to Cilium {good.cilium}", force=force)
+    if not force:
+        refuse_for_git(view, f"set spec back to Cilium {good.cilium}")
     changes = _changes(view, good)
     number = f"revision {good.revision}, " if good.revision else ""
     click.echo(f"Back to {number}Cilium {good.cilium}, which was good since {good.time}:\n")
@@ -44,9 +45,17 @@ def rollback(revision: int | None, yes: bool, force: bool, kubeconfig: Path | No
         if not click.confirm("Set the spec back?"):
             click.echo("Nothing was changed.")
             sys.exit(DECLINED)
-    patch = rolled_back(view.raw, good)
-    ask("rollback", "set the spec back", lambda client: send(client, patch), kubeconfig)
-    click.echo(f"CNIChain {SINGLETON} asks for Cilium {good.cilium} now. `cnichain status --wait` follows it.")
+
+    def patch(now: ChainView) -> Patch:
+        if now.generation != view.generation:
+            raise UnansweredError(
+                "the spec was changed by somebody else meanwhile; nothing was changed here. Try again."
+            )
+        return rolled_back(now.raw, good)
+
+    ask("rollback", "set the spec back", lambda client: change(client, patch), kubeconfig)
+    warn_of_git(view)
+    click.echo(f"CNIChain {SINGLETON} asks for Cilium {good.cilium} now.\n`cnichain status --wait` follows it.")
 
 
 async def _look(client: KubeClient, namespace: str, revision: int | None) -> tuple[ChainView, Good]:

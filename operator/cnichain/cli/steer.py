@@ -1,5 +1,6 @@
 """`cnichain pause`, `resume` and `retry`: the user's own changes of how a rollout goes on."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from cnichain.plan.installation import reconciler_of
 
 MANAGER = "cnichain-cli"
 """The field manager of what a user changes by these commands."""
+TRIES = 10
 EPILOG = "Exit status: 0 it is so now, 2 it could not be done."
 FORCE_TEXT = "Do it although Argo CD or Flux manages the CNIChain, and may put it back."
 
@@ -53,13 +55,10 @@ def retry(kubeconfig: Path | None) -> None:
     Sets the annotation cnichain.io/retry to a new word; Git tools leave it alone.
     """
 
-    async def question(client: KubeClient) -> ChainView:
-        view = await get_chain(client)
-        if view.status.rejected is not None:
-            await send(client, retried(view.raw, utc_now()))
-        return view
+    def patch(view: ChainView) -> Patch:
+        return retried(view.raw, utc_now()) if view.status.rejected is not None else []
 
-    view = ask("retry", "ask for another try", question, kubeconfig)
+    _, view = ask("retry", "ask for another try", lambda client: change(client, patch), kubeconfig)
     if view.status.rejected is None:
         click.echo("There is nothing to try again: no change of this spec has failed.")
         return
@@ -70,45 +69,58 @@ def retry(kubeconfig: Path | None) -> None:
 def _set_paused(to: bool, *, force: bool, kubeconfig: Path | None) -> None:
     words = f"spec.rollout.paused to {str(to).lower()}"
 
-    async def question(client: KubeClient) -> tuple[bool, ChainView]:
-        view = await get_chain(client)
-        patch = paused(view.raw, to=to)
-        if patch:
-            refuse_for_git(view, f"set {words}", force=force)
-            await send(client, patch)
-        return bool(patch), view
+    def patch(view: ChainView) -> Patch:
+        found = paused(view.raw, to=to)
+        if found and not force:
+            refuse_for_git(view, f"set {words}")
+        return found
 
-    changed, view = ask("pause" if to else "resume", f"set {words}", question, kubeconfig)
+    command = "pause" if to else "resume"
+    changed, view = ask(command, f"set {words}", lambda client: change(client, patch), kubeconfig)
     if not changed:
         click.echo(f"CNIChain {SINGLETON} is {'paused' if to else 'not paused'} already.")
         return
     click.echo(f"CNIChain {SINGLETON} is {'paused' if to else 'not paused any more'}.")
+    warn_of_git(view)
     rollout = view.status.rollout
     if rollout is not None and rollout.state is not RolloutState.DONE:
         click.echo(f"{rollout.done} of {rollout.total} nodes have the change that is under way.")
 
 
-def refuse_for_git(view: ChainView, doing: str, *, force: bool) -> None:
-    """Raises UnansweredError where a tool applies the CNIChain again and again, unless `force`, which is told.
+def refuse_for_git(view: ChainView, doing: str) -> None:
+    """Raises UnansweredError where a tool applies the CNIChain again and again.
 
     doing: what to do in Git instead, as in "set spec.rollout.paused to true".
     """
-    tool = reconciler_of(view.raw)
-    if not tool:
-        return
-    if not force:
+    if tool := reconciler_of(view.raw):
         raise UnansweredError(
             f"{tool} manages CNIChain {SINGLETON} and may put it back as it is in Git. Better {doing} there; "
             "--force does it here all the same."
         )
-    click.echo(f"Warning: {tool} manages CNIChain {SINGLETON} and may put this back as it is in Git.", err=True)
 
 
-async def send(client: KubeClient, patch: Patch) -> None:
-    """Change the CNIChain. Raises UnansweredError when it has changed since it was read, ApiError."""
-    try:
-        await client.json_patch(CHAINS, SINGLETON, patch, manager=MANAGER)
-    except ApiError as error:
-        if error.status == 409:
-            raise UnansweredError(f"CNIChain {SINGLETON} was changed by somebody else meanwhile; try again.") from error
-        raise
+def warn_of_git(view: ChainView) -> None:
+    """Say that what was changed by force may not last."""
+    if tool := reconciler_of(view.raw):
+        click.echo(f"Warning: {tool} manages CNIChain {SINGLETON} and may put this back as it is in Git.", err=True)
+
+
+async def change(client: KubeClient, make: Callable[[ChainView], Patch]) -> tuple[bool, ChainView]:
+    """Change the CNIChain; whether there was anything to change, and the CNIChain as it was before.
+
+    make: the patch for what is there. It is asked again when somebody else was faster, as the operator often is: it
+    writes status all the time. Raises UnansweredError when that goes on, what `make` raises, ApiError.
+    """
+    for _ in range(TRIES):
+        view = await get_chain(client)
+        patch = make(view)
+        if not patch:
+            return False, view
+        try:
+            await client.json_patch(CHAINS, SINGLETON, patch, manager=MANAGER)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        else:
+            return True, view
+    raise UnansweredError(f"CNIChain {SINGLETON} is changed by somebody else all the time; try again.")
