@@ -16,7 +16,7 @@ from cnichain.api.errors import ChainError
 from cnichain.api.rolloutstatus import RolloutState, RolloutStatus
 from cnichain.api.times import parse_rfc3339
 from cnichain.kube.client import KubeClient
-from cnichain.plan.coverage import Cause, Unmanaged
+from cnichain.plan.coverage import Unmanaged
 from cnichain.plan.nodes import NodeRecord
 from cnichain.reconcile.drops import sample_drops
 from cnichain.reconcile.probe import probe, remove_probes
@@ -25,6 +25,7 @@ from cnichain.rollout.drops import DropSample, drop_alarm, drops_per_second, not
 from cnichain.rollout.nodes import NodeSituation, Step
 from cnichain.rollout.probe import ProbeResult, ProbeState, ProbeTarget
 from cnichain.rollout.sandboxes import sandbox_alarm
+from cnichain.rollout.unmanaged import unmanaged_alarms, unmanaged_by_node
 from cnichain.rollout.view import Target
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,6 @@ MOST_DROP_NODES = 5
 """Nodes whose drops are read: those of the canary, whose agents were asked before the change."""
 MOST_PROBES = 20
 """Probes at once."""
-NEW_CAUSES = frozenset({Cause.UNKNOWN, Cause.AGENT_DOWN, Cause.CHAIN_NOT_VERIFIED})
-"""Causes that a change can bring; pods that are older than the chain are normal."""
 
 
 @dataclass
@@ -61,7 +60,7 @@ class Gates:
 
         nodes: by name. given: their situations. A node without an agent has nothing to compare with.
         """
-        self._unmanaged_before = self._unmanaged_now()
+        self._unmanaged_before = unmanaged_by_node(self.unmanaged())
         with_agent = [one for one in given if one.ready_since and one.opened][:MOST_DROP_NODES]
         if port is None or not with_agent:
             return
@@ -82,7 +81,8 @@ class Gates:
             return self._alarms
         self._looked = now
         current = [one for one in found if one.step(target.templates) is Step.CURRENT]
-        alarms = self._unmanaged_alarms(current)
+        names = [one.name for one in current]
+        alarms = unmanaged_alarms(self._unmanaged_before, unmanaged_by_node(self.unmanaged()), names)
         alarms |= await self._drop_alarms(nodes, current, port)
         alarms |= await self._sandbox_alarms(current)
         self._alarms = alarms
@@ -132,18 +132,6 @@ class Gates:
             return
         self._target = target.digest
         self._looked, self._alarms, self._probed = 0.0, {}, {}
-
-    def _unmanaged_now(self) -> Counter[str]:
-        return Counter(one.pod.node for one in self.unmanaged() if one.cause in NEW_CAUSES)
-
-    def _unmanaged_alarms(self, current: Sequence[NodeSituation]) -> dict[str, str]:
-        now = self._unmanaged_now()
-        more = {one.name: now[one.name] - self._unmanaged_before[one.name] for one in current}
-        return {
-            name: f"{count} more pods than before the change run without Cilium; `cnichain unmanaged` names them"
-            for name, count in more.items()
-            if count > 0
-        }
 
     async def _drop_alarms(
         self, nodes: Mapping[str, NodeRecord], current: Sequence[NodeSituation], port: int | None

@@ -29,11 +29,18 @@ AGENT_POD = "cilium-stand-in"
 SYSTEM = ("--namespace=kube-system",)
 
 
+def log_of(node: RealNode) -> str:
+    """What the stand-in for cilium-agent was told on this node so far, "" before the first start."""
+    log = node.layout.log_dir / "cilium-agent.log"
+    return log.read_text(encoding="utf-8") if log.exists() else ""
+
+
 @dataclass
 class StandInCilium:
-    """published: names of the pods in `default` whose endpoint was made."""
+    """published: names of the pods in `default` whose endpoint was made. earlier: characters of the log before it."""
 
     node: RealNode
+    earlier: int = 0
     published: set[str] = field(default_factory=set)
 
     @classmethod
@@ -49,13 +56,14 @@ class StandInCilium:
         everything = "\n---\n".join(json.dumps(item) for item in (fake, *aws_node))
         kubectl = node.control_plane.run_kubectl
         node.install_plugin("cilium-cni")
+        earlier = len(log_of(node))
         node.start_cilium_agent()
         try:
             kubectl("apply", "--server-side", "--filename=-", stdin=everything)
             command = [str(node.control_plane.toolbox.path("cilium-crds"))]
             command.append(f"--kubeconfig={node.control_plane.kubeconfig}")
             subprocess.run(command, capture_output=True, timeout=60, check=True)
-            yield cls(node)
+            yield cls(node, earlier)
         finally:
             kubectl("delete", "pod", AGENT_POD, *SYSTEM, "--ignore-not-found", "--timeout=60s", timeout=70)
             arguments = ("--ignore-not-found", "--timeout=60s", "--filename=-")
@@ -86,7 +94,7 @@ class StandInCilium:
 
     def told(self) -> set[str]:
         """Names of the pods in `default` that went through the chain: cilium-cni has told of them."""
-        lines = (self.node.layout.log_dir / "cilium-agent.log").read_text(encoding="utf-8").splitlines()
+        lines = log_of(self.node)[self.earlier :].splitlines()
         named = [line.split()[1] for line in lines if line.startswith("endpoint ")]
         return {name.removeprefix("default/") for name in named if name.startswith("default/")}
 
