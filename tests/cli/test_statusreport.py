@@ -70,7 +70,9 @@ def test_a_stalled_chain_tells_the_reason_of_the_part_and_its_fix() -> None:
 def test_a_rollout_on_its_way_tells_wave_gate_and_since_when() -> None:
     told = "Stage agents: canary soaks"
     changed = conditions(
-        Ready=condition("Ready", "False", "Soaking", told), CiliumReady=condition("CiliumReady", "False", "Soaking")
+        Ready=condition("Ready", "False", "Soaking", told),
+        CiliumReady=condition("CiliumReady", "False", "Soaking"),
+        ChainReady=condition("ChainReady", "False", "NodesNotVerified", "1/3 nodes verified."),
     )
     text = screen(
         chain(
@@ -82,6 +84,7 @@ def test_a_rollout_on_its_way_tells_wave_gate_and_since_when() -> None:
         )
     )
     assert "‼ Cilium    1.17.3 -> 1.17.18: CiliumReady is False." in text
+    assert "‼ Chain     1/3 nodes verified." in text
     assert "Rollout      Soaking: 1 of 3 nodes, wave 1; 1 canary is well" in text
     assert "Gates        canary of 1, soak 2m, waves of 10%, probe pods" in text
     assert "Waits for    the soak, for 1m" in text

@@ -102,8 +102,8 @@ def _part(name: str, found: Condition | None, view: ChainView) -> tuple[Mark, st
         return Mark.GOOD, prefix + found.message
     if found.reason == Reason.DISABLED.value:
         return Mark.NONE, "off"
-    mark = Mark.BAD if found.status == "False" and _is_warning(found.reason) else Mark.WARN
-    return mark, prefix + (found.reason if mark is Mark.BAD else found.message)
+    is_bad = found.status == "False" and _is_warning(found.reason) and not _waits_for_its_wave(found, view)
+    return (Mark.BAD, prefix + found.reason) if is_bad else (Mark.WARN, prefix + found.message)
 
 
 def _facts(view: ChainView, good: Good | None, now: datetime) -> Iterator[tuple[str, str]]:
@@ -183,7 +183,7 @@ def problems(view: ChainView) -> list[Problem]:
     for item in view.status.conditions:
         is_bad = item.status == "False" if item.type in (*BAD_WHEN_FALSE, *WARN_WHEN_FALSE) else False
         is_bad = is_bad or (item.type in BAD_WHEN_TRUE and item.status == "True")
-        if is_bad and _is_warning(item.reason):
+        if is_bad and _is_warning(item.reason) and not _waits_for_its_wave(item, view):
             found.append(_from(item, "warning" if item.type in WARN_WHEN_FALSE else "error"))
     for kind in (Type.STALLED, Type.READY):
         item_found = view.condition(kind)
@@ -212,6 +212,13 @@ def _problem(one: Problem, style: Style) -> Iterator[str]:
         yield from wrap(one.fix, "  -> ", "     ")
     if one.hint:
         yield f"  {one.hint}"
+
+
+def _waits_for_its_wave(item: Condition, view: ChainView) -> bool:
+    """Whether nodes are not verified because the change is still on its way, as Ready says: that is no error."""
+    ready = view.condition(Type.READY)
+    on_its_way = ready is not None and ready.status != "True" and not _is_warning(ready.reason)
+    return on_its_way and item.reason == Reason.NODES_NOT_VERIFIED.value
 
 
 def _is_warning(reason: str) -> bool:
