@@ -62,6 +62,14 @@ def test_programs_get_the_same_with_the_fix() -> None:
     assert fine["fix"] == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["--pre", "--output=yaml"], ["--pre", "--filename=not-there.yaml"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--filename=pyproject.toml"],
+        ["--category=nope"],
+        ["--pre", "--output=x"],
+        ["--pre", "--filename=not-there.yaml"],
+    ],
+)
 def test_wrong_use_is_not_taken_for_a_refusal(arguments: list[str]) -> None:
     assert CliRunner().invoke(check, arguments).exit_code == 2

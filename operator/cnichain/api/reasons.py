@@ -14,6 +14,7 @@ from cnichain.api.reasons_certs import CERTIFICATE_REASONS
 from cnichain.api.reasons_chain import CHAIN_REASONS
 from cnichain.api.reasons_coverage import COVERAGE_REASONS
 from cnichain.api.reasons_lease import LEASE_REASONS
+from cnichain.api.reasons_live import LIVE_REASONS
 from cnichain.api.reasons_manifest import MANIFEST_REASONS
 from cnichain.api.reasons_node import NODE_REASONS
 from cnichain.api.reasons_plan import PLAN_REASONS
@@ -190,6 +191,12 @@ class Reason(StrEnum):
 
     # Which of several operators writes.
     LEASE_LOST = "LeaseLost"
+
+    # What `cnichain check` finds by itself (reasons_live.py).
+    OPERATOR_NOT_RUNNING = "OperatorNotRunning"
+    NODE_AGENT_NOT_READY = "NodeAgentNotReady"
+    CERTIFICATE_EXPIRING = "CertificateExpiring"
+
     # Pods that Cilium manages, and pods that it does not (reasons_coverage.py).
     NOT_MEASURED = "NotMeasured"
     ALL_MANAGED = "AllManaged"
@@ -231,6 +238,7 @@ _PARTS = (
     COVERAGE_REASONS,
     LEASE_REASONS,
     MANIFEST_REASONS,
+    LIVE_REASONS,
     NODE_REASONS,
     PLAN_REASONS,
     PREFLIGHT_REASONS,

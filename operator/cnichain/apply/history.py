@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 FIRST_MINOR_KEY = "firstMinor"
 GOOD_KEY = "good.json"
 REJECTED_KEY = "rejected.json"
+EARLIER_KEY = "earlier.json"
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,16 @@ class HistoryStore(Record):
     async def read(self) -> History:
         """What is recorded. A part that this release cannot read counts as not recorded, and the log says so."""
         data = await self.data() or {}
-        return History(minor_of(data.get(FIRST_MINOR_KEY, "")), self._good(data), self._rejected(data))
+        first = minor_of(data.get(FIRST_MINOR_KEY, ""))
+        return History(first, self._good(data), self._rejected(data), self._earlier(data))
 
     async def record(self, history: History) -> None:
         """Replace what is recorded."""
         data = {FIRST_MINOR_KEY: history.first_minor}
         if history.good is not None:
             data[GOOD_KEY] = json.dumps(asdict(history.good), indent=1)
+        if history.earlier:
+            data[EARLIER_KEY] = json.dumps([asdict(one) for one in history.earlier], indent=1)
         if history.rejected is not None:
             data[REJECTED_KEY] = history.rejected.model_dump_json(by_alias=True, indent=1)
         await self.replace(data)
@@ -50,11 +54,17 @@ class HistoryStore(Record):
         if GOOD_KEY not in data:
             return None
         try:
-            raw: dict[str, Any] = json.loads(data[GOOD_KEY])
-            return Good(str(raw["content"]), str(raw["cilium"]), dict(raw["spec"]), str(raw["time"]))
+            return _good_of(json.loads(data[GOOD_KEY]))
         except (ValueError, KeyError, TypeError) as error:
             logger.warning("ConfigMap %s: %s cannot be read: %r", self.name, GOOD_KEY, error)
             return None
+
+    def _earlier(self, data: Mapping[str, str]) -> tuple[Good, ...]:
+        try:
+            return tuple(_good_of(one) for one in json.loads(data.get(EARLIER_KEY, "[]")))
+        except (ValueError, KeyError, TypeError) as error:
+            logger.warning("ConfigMap %s: %s cannot be read: %r", self.name, EARLIER_KEY, error)
+            return ()
 
     def _rejected(self, data: Mapping[str, str]) -> RejectedStatus | None:
         if REJECTED_KEY not in data:
@@ -64,6 +74,12 @@ class HistoryStore(Record):
         except ValidationError as error:
             logger.warning("ConfigMap %s: %s cannot be read: %s", self.name, REJECTED_KEY, error)
             return None
+
+
+def _good_of(raw: Mapping[str, Any]) -> Good:
+    """Raises KeyError, TypeError or ValueError for what is none."""
+    revision = int(raw.get("revision", 0))
+    return Good(str(raw["content"]), str(raw["cilium"]), dict(raw["spec"]), str(raw["time"]), revision)
 
 
 def minor_of(version: str) -> str:

@@ -5,9 +5,10 @@ import asyncio
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 import yaml
@@ -29,6 +30,13 @@ class UnansweredError(click.ClickException):
     """The command has no answer: not "no", but "it cannot be told". Exit status 2, as kubectl diff has it."""
 
     exit_code = UNANSWERED
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Print it; on a terminal without breaking words, in a file as one line that can be searched."""
+        text = f"Error: {self.format_message()}"
+        if file is None and sys.stderr.isatty():
+            text = textwrap.fill(text, COLUMNS, break_on_hyphens=False, break_long_words=False)
+        click.echo(text, file=file, err=True)
 
 
 def output_option(command: Command) -> Command:

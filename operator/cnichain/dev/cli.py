@@ -36,7 +36,7 @@ def dev() -> None:
     """A local control plane with fake nodes: no container runtime, no root.
 
     \b
-    cnichain dev up --nodes 3 --eks     a cluster that looks like EKS, in some seconds
+    cnichain dev up --nodes 3 --eks     a cluster like EKS, in some seconds
     export KUBECONFIG=...               as `up` prints it
     cnichain dev down                   everything is gone again
 

@@ -152,11 +152,24 @@ class KubeClient:
         )
 
     async def json_patch(
-        self, resource: Resource, name: str, patch: Sequence[Mapping[str, Any]], namespace: str | None = None
+        self,
+        resource: Resource,
+        name: str,
+        patch: Sequence[Mapping[str, Any]],
+        namespace: str | None = None,
+        *,
+        manager: str = "",
     ) -> Object:
-        """A JSON patch of one object; a patch that tests what it was made for may be repeated safely."""
+        """A JSON patch of one object; a patch that tests what it was made for may be repeated safely.
+
+        manager: the field manager, where it is not to be the user agent.
+        """
         return await self.request(
-            "PATCH", resource.path(namespace, name), body=patch, content_type="application/json-patch+json"
+            "PATCH",
+            resource.path(namespace, name),
+            params={"fieldManager": manager} if manager else None,
+            body=patch,
+            content_type="application/json-patch+json",
         )
 
     async def create(self, resource: Resource, body: Mapping[str, Any]) -> Object:

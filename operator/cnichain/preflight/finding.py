@@ -66,10 +66,13 @@ def refused(reason: Reason, message: str, source: str = "") -> Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One independent look at the gathered facts. code: its name, kebab-case, never renamed."""
+    """One independent look at the gathered facts. code: its name, kebab-case, never renamed.
+
+    category: what it is shown under; of preflight, a Category.
+    """
 
     code: str
-    category: Category
+    category: StrEnum
     title: str
     run: Callable[[Subject], Finding]
 

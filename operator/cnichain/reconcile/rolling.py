@@ -126,7 +126,8 @@ class Rolling:
         memory = self.this.status.rollout
         if self.course.action is not None or memory is None or memory.state is not RolloutState.DONE:
             return
-        known = accept(self.history, self.course.spec, self.course.content, utc_now())
+        revision = self.this.status.revisions[-1].number if self.this.status.revisions else 0
+        known = accept(self.history, self.course.spec, self.course.content, utc_now(), revision)
         if known is not self.history:
             await self.store.record(known)
             self.history = known

@@ -19,6 +19,9 @@ from cnichain.render.manifests import short_digest
 HOW = frozenset({"rollout", "nodes", "suspend", "adopt", "deletion_policy", "unmanaged_pods"})
 """Fields of spec that say how, not what: they are never rolled back."""
 
+EARLIER_KEPT = 5
+"""Good revisions before the last one that a person may go back to; a spec has a few kilobytes."""
+
 
 class Action(StrEnum):
     """What was done about a change that failed."""
@@ -111,8 +114,14 @@ def reject(history: History, rejected: RejectedStatus) -> History:
     return replace(history, rejected=rejected)
 
 
-def accept(history: History, spec: CNIChainSpec, content: str, time: str) -> History:
-    """The history with a good revision in it; the same when it is in it already."""
-    if history.good is not None and history.good.content == content and history.rejected is None:
+def accept(history: History, spec: CNIChainSpec, content: str, time: str, revision: int = 0) -> History:
+    """The history with a good revision in it; the same when it is in it already. revision: its number in status."""
+    was = history.good
+    if was is not None and was.content == content and history.rejected is None:
         return history
-    return replace(history, good=Good(content, spec.cilium.version, content_of(spec), time), rejected=None)
+    if was is not None and was.content == content:
+        return replace(history, rejected=None)
+    good = Good(content, spec.cilium.version, content_of(spec), time, revision)
+    before = (was, *history.earlier) if was is not None else history.earlier
+    earlier = tuple(one for one in before if one.spec != good.spec)[:EARLIER_KEPT]
+    return replace(history, good=good, rejected=None, earlier=earlier)
