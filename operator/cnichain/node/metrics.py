@@ -26,21 +26,26 @@ Samples = Iterable[tuple[str, float]]
 
 
 class Metric(NamedTuple):
-    """type: gauge or counter. help: one line."""
+    """type: gauge or counter. help: one line. label: the name of its label, if it has one."""
 
     type: str
     help: str
+    label: str = ""
 
 
 METRICS: Final[Mapping[str, Metric]] = {
-    "cnichain_agent_build_info": Metric("gauge", "The agent's version; always 1."),
-    "cnichain_agent_state": Metric("gauge", "1 for the state that this node is in; other states are left out."),
-    "cnichain_conflist_in_sync": Metric("gauge", "1 while the node is as its spec says, verified; else 0."),
+    "cnichain_agent_build_info": Metric("gauge", "The agent's version; always 1.", "version"),
+    "cnichain_agent_state": Metric(
+        "gauge", "1 for the state that this node is in; other states are left out.", "state"
+    ),
+    "cnichain_conflist_in_sync": Metric(
+        "gauge", "1 while the node is as its spec says, verified, else 0; left out without a spec."
+    ),
     "cnichain_conflist_last_verified_timestamp_seconds": Metric(
         "gauge", "When a look at the node found it as its spec says; 0 before the first time."
     ),
     "cnichain_conflist_repairs_total": Metric(
-        "counter", "Repairs of the chain, by the state that called for them; kept over restarts of the agent."
+        "counter", "Repairs of the chain, by the state that called for them; kept over restarts of the agent.", "cause"
     ),
     "cnichain_conflist_drifts_total": Metric(
         "counter", "Repairs of what somebody else had changed or removed; kept over restarts of the agent."
@@ -83,12 +88,17 @@ def exposition(seen: Seen) -> str:
     """The page."""
     samples: dict[str, Samples] = {
         "cnichain_agent_build_info": [(_labels(version=seen.version), 1)],
-        "cnichain_conflist_in_sync": [("", seen.verified)],
         "cnichain_conflist_last_verified_timestamp_seconds": [("", seen.verified_at)],
         "cnichain_agent_brake_engaged": [("", seen.held_back > 0)],
         "cnichain_agent_reported": [("", seen.reported)],
         "cnichain_agent_report_errors_total": [("", seen.report_errors)],
         **(_of_status(seen.status) if seen.status else {}),
+        # A node that the chain is not for, or not yet, is no node out of sync.
+        **(
+            {"cnichain_conflist_in_sync": [("", seen.verified)]}
+            if seen.status and seen.status.observed_generation
+            else {}
+        ),
         **_of_process(),
     }
     lines = []

@@ -5,11 +5,22 @@ nothing has its name. Figures of the chain are shown by the operator that leads,
 is known is not the same as 0. docs/metrics.md is generated from this registry.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from typing import NamedTuple
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from cnichain import __version__
 from cnichain.plan.coverage import Cause, Coverage
 
+# A `_created` beside each counter is of no use to anyone here.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
@@ -17,12 +28,31 @@ API_BUCKETS = (0.005, 0.025, 0.1, 0.25, 1, 2.5, 10, 30)
 PASS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
+class Described(NamedTuple):
+    """A metric for docs: type is gauge, counter or histogram."""
+
+    type: str
+    text: str
+    labels: tuple[str, ...]
+
+
+DESCRIBED: dict[str, Described] = {}
+"""Every metric that is defined here, by the name that Prometheus has."""
+
+
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    DESCRIBED[name] = Described("gauge", text, labels)
     return Gauge(name, text, labels, registry=REGISTRY)
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
+    DESCRIBED[f"{name}_total"] = Described("counter", text, labels)
     return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    DESCRIBED[name] = Described("histogram", text, labels)
+    return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
 
 
 BUILD_INFO = _gauge("cnichain_build_info", "The operator's version; always 1.", "version")
@@ -90,23 +120,17 @@ RECONCILES = _counter(
 )
 for _result in ("success", "waiting", "error"):
     RECONCILES.labels(_result)
-RECONCILE_SECONDS = Histogram(
-    "cnichain_reconcile_duration_seconds", "How long passes took.", buckets=PASS_BUCKETS, registry=REGISTRY
-)
+RECONCILE_SECONDS = _histogram("cnichain_reconcile_duration_seconds", "How long passes took.", PASS_BUCKETS)
 LAST_RECONCILE = _gauge(
-    "cnichain_reconcile_last_success_timestamp_seconds", "When a pass ended last that met no error."
+    "cnichain_reconcile_last_success_timestamp_seconds", "When a pass ended last that met no error; 0 for never."
 )
 API_REQUESTS = _counter(
     "cnichain_api_requests",
     "Requests to the API server, by HTTP method (WATCH for a watch) and status code; 0 where none came back.",
     *("method", "code"),
 )
-API_SECONDS = Histogram(
-    "cnichain_api_request_duration_seconds",
-    "Time until the API server's answer began.",
-    ["method"],
-    buckets=API_BUCKETS,
-    registry=REGISTRY,
+API_SECONDS = _histogram(
+    "cnichain_api_request_duration_seconds", "Time until the API server's answer began.", API_BUCKETS, "method"
 )
 
 
