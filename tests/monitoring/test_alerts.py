@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rules")
     deployed = yaml.safe_load((ROOT / "deploy/monitoring/prometheusrule.yaml").read_text(encoding="utf-8"))
     (folder / "rules.yaml").write_text(yaml.safe_dump(deployed["spec"]), encoding="utf-8")
-    (folder / "tests.yaml").write_text(yaml.dump(tests(), Dumper=_Plain), encoding="utf-8")
+    (folder / "tests.yaml").write_text(yaml.dump(unit_tests(), Dumper=_Plain), encoding="utf-8")
     return folder
 
 
@@ -47,7 +47,7 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def tests() -> dict[str, Any]:
+def unit_tests() -> dict[str, Any]:
     """The unit tests."""
     found: dict[str, Any] = yaml.safe_load(TESTS.read_text(encoding="utf-8"))
     return found
@@ -91,7 +91,7 @@ def test_a_rule_that_never_fires_would_be_found(program: Path, folder: Path, tmp
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_alert_is_tested_both_ways(name: str) -> None:
-    cases = [case for test in tests()["tests"] for case in test["alert_rule_test"] if case["alertname"] == name]
+    cases = [case for test in unit_tests()["tests"] for case in test["alert_rule_test"] if case["alertname"] == name]
     assert any(case.get("exp_alerts") for case in cases), f"no unit test in which {name} fires"
     assert any(not case.get("exp_alerts") for case in cases), f"no unit test in which {name} does not fire"
 
