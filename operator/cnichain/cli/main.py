@@ -15,6 +15,7 @@ COMMANDS = {
     "check": ("cnichain.cli.check:check", "Look whether the cluster can take the chain."),
     "dev": ("cnichain.dev.cli:dev", "A local control plane to try things out, without Docker."),
     "diff": ("cnichain.cli.diff:diff", "Show what the operator is about to change in the cluster."),
+    "overhead": ("cnichain.cli.overhead:overhead_command", "Show what the chain costs: CPU, memory, start of pods."),
     "unmanaged": ("cnichain.cli.unmanaged:unmanaged", "List the pods that Cilium does not manage, and why."),
     "operator": ("cnichain.cli.operator:operator", "Run the operator."),
 }

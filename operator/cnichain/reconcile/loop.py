@@ -47,6 +47,7 @@ from cnichain.reconcile.look import Looker, Picture
 from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
 from cnichain.reconcile.outcome import Outcome
+from cnichain.reconcile.overhead import OverheadKeeper
 from cnichain.reconcile.planning import Planning
 from cnichain.reconcile.report import Report, Type
 from cnichain.reconcile.revisions import begun, deployed, failed
@@ -86,6 +87,7 @@ class Reconciler:
         self._away_since: float | None = None
         self._node_news = NodeNews()
         self._coverage = CoverageKeeper(client, cluster, self._recorder, settings)
+        self._overhead = OverheadKeeper(client, self._coverage, settings.overhead_seconds)
         self._gates = Gates(client, self._coverage.unmanaged)
 
     async def run(self, name: str) -> Outcome:
@@ -214,6 +216,8 @@ class Reconciler:
         this.events.extend(certificate_news(certificates, picture.certificates))
         await self._note_waiting(this, spec, rolling)
         await self._coverage.restart(this, asked.unmanaged_pods, settled=healthy)
+        if healthy:
+            await self._overhead.measure(this)
         self._note_health(this, picture, healthy=healthy)
 
     @staticmethod
