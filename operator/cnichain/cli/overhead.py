@@ -28,8 +28,9 @@ Key = tuple[str, str]
 
 
 @click.command(
+    name="overhead",
     epilog="Exit status: 0 shown, also where the metrics API (metrics-server) is not served and only the start of pods "
-    "is, 2 it cannot be told. Usage is a look at this moment; status.overhead of the CNIChain has an average."
+    "is, 2 it cannot be told. Usage is a look at this moment; status.overhead of the CNIChain has an average.",
 )
 @output_option
 @kubeconfig_option

@@ -23,7 +23,7 @@ def as_data(found: OverheadStatus, why_not: str) -> dict[str, Any]:
 
 
 def _usage(found: OverheadStatus) -> list[str]:
-    rows = [("PART", "PODS", "CPU", "MEMORY", "MOST CPU", "MOST MEMORY")]
+    rows: list[tuple[str, ...]] = [("PART", "PODS", "CPU", "MEMORY", "MOST CPU", "MOST MEMORY")]
     for part in found.parts:
         used = (_cores(part.cpu_millicores), _mebibytes(part.memory_mebibytes))
         most = (_cores(part.most_cpu_millicores), _mebibytes(part.most_memory_mebibytes))
@@ -38,13 +38,13 @@ def _usage(found: OverheadStatus) -> list[str]:
 def _per_node(node: NodeOverhead) -> list[str]:
     average = f"{_cores(node.cpu_millicores)} and {_mebibytes(node.memory_mebibytes)}"
     most = f"{_cores(node.most_cpu_millicores)} and {_mebibytes(node.most_memory_mebibytes)}"
-    return ["", f"A node pays {average} on average, {most} at most ({node.nodes} nodes, without the primary)."]
+    return ["", f"A node pays {average} on average, {most} at most", f"({node.nodes} nodes, without the primary)."]
 
 
 def _starts(before: PodStarts | None, after: PodStarts | None) -> list[str]:
     if before is None and after is None:
         return ["Start of pods: no pod tells how long it took."]
-    rows = [("START OF PODS", "PODS", "NETWORK", "P90", "FIRST CONTAINER", "P90")]
+    rows: list[tuple[str, ...]] = [("START OF PODS", "PODS", "NETWORK", "P90", "FIRST CONTAINER", "P90")]
     for name, pods in (("before the chain", before), ("with the chain", after)):
         if pods is None:
             rows.append((name, "0", *[NOT_KNOWN] * 4))

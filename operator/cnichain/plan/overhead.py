@@ -8,6 +8,7 @@ pod. They have whole seconds, so an average over many pods says more than any si
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean
 from typing import Any
 
@@ -70,12 +71,15 @@ class PodUsage:
 
 def quantity(text: str) -> float:
     """A quantity of the Kubernetes API as a number: `250m`, `12345678n`, `64Mi`, `1e3`. Raises ValueError."""
-    for suffix, factor in _BINARY.items():
+    number, factor = text, 1.0
+    for suffix, size in (_BINARY | _DECIMAL).items():
         if text.endswith(suffix):
-            return float(text.removesuffix(suffix)) * factor
-    if text and text[-1] in _DECIMAL:
-        return float(text[:-1]) * _DECIMAL[text[-1]]
-    return float(text)
+            number, factor = text.removesuffix(suffix), size
+            break
+    value = float(number) * factor
+    if not isfinite(value):
+        raise ValueError(f"could not convert {text!a}: it is no finite number")
+    return value
 
 
 def pod_usage(item: Mapping[str, Any]) -> PodUsage | None:
