@@ -87,7 +87,7 @@ def running(world: Harness, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         # With the permissions of deploy/base: the metrics API asks the real RBAC.
         kubeconfig = str(world.kubeconfig_of("cnichain-operator"))
         often = world.operator(
-            kubeconfig=kubeconfig, coverage_seconds="1", overhead_seconds="1", resync_seconds="2", metrics_port="0"
+            kubeconfig=kubeconfig, coverage_seconds="1", overhead_seconds="1", resync_seconds="1", metrics_port="0"
         )
         stack.enter_context(often)
         world.apply_chain({"cilium": {"version": "1.17.3"}})
