@@ -54,10 +54,10 @@ def test_the_cost_is_told_by_part_by_node_and_in_time() -> None:
 
 
 def test_without_the_metrics_api_it_says_why_and_shows_the_rest() -> None:
-    text = as_text(
-        OverheadStatus(pods_after=AFTER), "the metrics API (metrics.k8s.io) is not served; install metrics-server."
-    )
-    assert text.startswith("CPU and memory: not measured, the metrics API (metrics.k8s.io) is not served")
+    why = "the metrics API (metrics.k8s.io) is not served; install metrics-server."
+    text = as_text(OverheadStatus(pods_after=AFTER), why)
+    assert " ".join(text.splitlines()[:2]) == f"CPU and memory: not measured, {why}"
+    assert max(map(len, text.splitlines())) <= 80
     assert "before the chain     0        -" in text
     assert "with the chain" in text
     assert "The chain adds" not in text, "there is nothing to compare with"

@@ -1,4 +1,4 @@
-"""deploy/monitoring beside deploy/base, as kustomize puts them together: everything points at something that is there."""
+"""deploy/monitoring beside deploy/base, as kustomize puts them together: all that is pointed at is there."""
 
 import json
 import os

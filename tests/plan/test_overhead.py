@@ -1,5 +1,6 @@
 """What the chain costs: usage of parts and nodes, starts of pods, and when a change is worth a write."""
 
+from collections import deque
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from cnichain.plan.coverage import NodeStanding
 from cnichain.plan.overhead import (
     MEBIBYTE,
     PodUsage,
+    averaged,
     is_notable,
     overhead,
     parts_of,
@@ -106,6 +108,30 @@ def test_the_total_is_what_the_chain_adds_to_the_primary() -> None:
     found = overhead(FLEET, WHERE, (None, None), NOW)
     assert (found.cpu_millicores, found.memory_mebibytes) == (421, 463)
     assert overhead(None, WHERE, (None, None), NOW).cpu_millicores is None
+
+
+def test_status_has_the_average_of_the_newest_measurements() -> None:
+    quiet = overhead([used("cilium-agent", "cilium-1", 0.1, 200)], WHERE, (None, None), "1")
+    busy = [used("cilium-agent", "cilium-1", 0.5, 220), used("hubble-relay", "relay", 0.02, 40)]
+    found = averaged([quiet, overhead(busy, WHERE, (None, None), "2")])
+    assert (found.since, found.cpu_millicores, found.memory_mebibytes) == ("2", 310, 230)
+    parts = {part.name: part for part in found.parts}
+    assert (parts["cilium-agent"].cpu_millicores, parts["cilium-agent"].most_cpu_millicores) == (300, 500)
+    assert parts["hubble-relay"].cpu_millicores == 20, "it was not there before, which is not 0"
+    assert found.per_node is not None
+    assert found.per_node.cpu_millicores == 300
+
+
+def test_a_load_that_goes_up_and_down_around_a_level_is_written_once() -> None:
+    """CPU doubles and halves from look to look; once the window is full the average hardly moves."""
+    newest, writes = deque[OverheadStatus](maxlen=6), 0
+    known: OverheadStatus | None = None
+    for look in range(60):
+        cores = 0.8 if look % 2 else 1.2
+        newest.append(overhead([used("cilium-agent", "cilium-1", cores, 100)], WHERE, (None, None), NOW))
+        if is_notable(known, found := averaged(list(newest))):
+            known, writes = found, writes + 1
+    assert writes == 1
 
 
 def conditions(**times: str) -> dict[str, Any]:

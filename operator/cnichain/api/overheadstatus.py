@@ -66,7 +66,7 @@ class OverheadStatus(_Status):
     since: str = ""
     """Since when it is about so, RFC 3339 in UTC."""
     cpu_millicores: int | None = None
-    """CPU of all parts but the primary; left out where the metrics API (metrics.k8s.io) is not served."""
+    """CPU of all parts but the primary, on average; left out where the metrics API (metrics.k8s.io) is not served."""
     memory_mebibytes: int | None = None
     """Memory of the same."""
     parts: Annotated[list[PartOverhead], Field(max_length=PARTS)] = []

@@ -1,9 +1,11 @@
 """What the chain costs, as tables for a terminal of 80 columns, and as data. Pure."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cnichain.api.overheadstatus import NodeOverhead, OverheadStatus, PodStarts
+from cnichain.cli.common import COLUMNS
 from cnichain.plan.overhead import BY_NAME
 
 NOT_KNOWN = "-"
@@ -11,7 +13,8 @@ NOT_KNOWN = "-"
 
 def as_text(found: OverheadStatus, why_not: str) -> str:
     """Parts, nodes and starts of pods. why_not: why usage was not measured, "" if it was."""
-    lines = _usage(found) if found.cpu_millicores is not None else [f"CPU and memory: not measured, {why_not}"]
+    not_measured = textwrap.wrap(f"CPU and memory: not measured, {why_not}", COLUMNS, break_long_words=False)
+    lines = _usage(found) if found.cpu_millicores is not None else not_measured
     lines += ["", *_starts(found.pods_before, found.pods_after)]
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from cnichain.api.names import CILIUM_NAMESPACE, SYSTEM_NAMESPACE
 from cnichain.api.overheadstatus import NodeOverhead, OverheadStatus, PartOverhead, PodStarts
@@ -24,6 +24,7 @@ KEPT = 0.9
 """The share of pods that an average is made of, the fastest: the rest waited for an image, a volume or a node."""
 NOTABLE = 0.3
 """A figure that differs by more than this share, and by more than its floor, is worth a write."""
+Used = TypeVar("Used", PartOverhead, NodeOverhead)
 CPU_FLOOR, MEMORY_FLOOR, MILLISECONDS_FLOOR = 100, 128, 500
 
 
@@ -192,6 +193,37 @@ def with_memory(found: OverheadStatus, known: OverheadStatus | None) -> Overhead
         for name in ("cpu_millicores", "memory_mebibytes", "parts", "per_node"):
             kept[name] = getattr(known, name)
     return found.model_copy(update=kept)
+
+
+def averaged(measured: Sequence[OverheadStatus]) -> OverheadStatus:
+    """The newest of some measurements of usage, with the averages of all of them; of what is most, the most.
+
+    Pods and their starts are those of the newest. A part that an earlier one does not have counts for those that do.
+    """
+    newest = measured[-1]
+    return newest.model_copy(
+        update={
+            "cpu_millicores": round(fmean(one.cpu_millicores or 0 for one in measured)),
+            "memory_mebibytes": round(fmean(one.memory_mebibytes or 0 for one in measured)),
+            "parts": [
+                _average(part, [same for one in measured for same in one.parts if same.name == part.name])
+                for part in newest.parts
+            ],
+            "per_node": newest.per_node
+            and _average(newest.per_node, [one.per_node for one in measured if one.per_node]),
+        }
+    )
+
+
+def _average(newest: Used, all_of_them: Sequence[Used]) -> Used:
+    return newest.model_copy(
+        update={
+            "cpu_millicores": round(fmean(one.cpu_millicores for one in all_of_them)),
+            "memory_mebibytes": round(fmean(one.memory_mebibytes for one in all_of_them)),
+            "most_cpu_millicores": max(one.most_cpu_millicores for one in all_of_them),
+            "most_memory_mebibytes": max(one.most_memory_mebibytes for one in all_of_them),
+        }
+    )
 
 
 def is_notable(known: OverheadStatus | None, found: OverheadStatus) -> bool:

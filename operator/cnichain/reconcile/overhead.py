@@ -1,7 +1,7 @@
 """What the chain costs, for status: measured in a pass that is made anyway, seldom, and written only when it matters.
 
 A pass comes every ten minutes at least, and a measurement is made in the first one that is ten minutes after the last.
-CPU goes up and down all day: what is compared with status is the average of the newest measurements.
+CPU goes up and down all day: status has the average of the newest measurements.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from statistics import fmean
 
 from cnichain.api.overheadstatus import OverheadStatus
 from cnichain.api.times import utc_now
@@ -21,6 +20,7 @@ from cnichain.plan.overhead import (
     CALICO_NAMESPACES,
     NAMESPACES,
     PodUsage,
+    averaged,
     is_notable,
     overhead,
     pod_usage,
@@ -48,7 +48,7 @@ class OverheadKeeper:
         self._coverage = coverage
         self._between = seconds * EARLY
         self._measured: float | None = None
-        self._totals: deque[tuple[int, int]] = deque(maxlen=AVERAGED)
+        self._newest: deque[OverheadStatus] = deque(maxlen=AVERAGED)
         self._said = ""
 
     async def measure(self, this: Pass) -> None:
@@ -65,8 +65,12 @@ class OverheadKeeper:
         records, endpoints = dict(view.pods), dict(view.endpoints)
         pods = await asyncio.to_thread(starts, records, endpoints, view.nodes)
         node_of: dict[Key, str] = {key: pod.node for key, pod in records.items()}
-        found = with_memory(overhead(usage, node_of, pods, utc_now()), this.status.overhead)
-        if is_notable(this.status.overhead, self._averaged(found, measured=usage is not None)):
+        found = overhead(usage, node_of, pods, utc_now())
+        if found.cpu_millicores is not None:
+            self._newest.append(found)
+            found = averaged(self._newest)
+        found = with_memory(found, this.status.overhead)
+        if is_notable(this.status.overhead, found):
             this.update(overhead=found)
 
     async def _usage(self, *, with_calico: bool) -> list[PodUsage] | None:
@@ -82,14 +86,6 @@ class OverheadKeeper:
             return None
         self._say("usage is measured")
         return [pod for pods in found for pod in pods]
-
-    def _averaged(self, found: OverheadStatus, *, measured: bool) -> OverheadStatus:
-        """The same, with the totals of the last hour's average."""
-        if not measured or found.cpu_millicores is None or found.memory_mebibytes is None:
-            return found
-        self._totals.append((found.cpu_millicores, found.memory_mebibytes))
-        cpu, memory = (round(fmean(values)) for values in zip(*self._totals, strict=True))
-        return found.model_copy(update={"cpu_millicores": cpu, "memory_mebibytes": memory})
 
     def _say(self, words: str) -> None:
         """Log what has changed, once."""
