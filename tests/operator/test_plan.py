@@ -123,7 +123,7 @@ def test_diff_shows_the_held_plan(world: Harness, running: list[NodeFolder]) -> 
     assert "It waits for approval" in text
     assert "~ ConfigMap kube-system/cilium-config" in text
     assert "± DaemonSet kube-system/cilium" in text, "its selector loses a label"
-    roll = "  DaemonSet kube-system/cilium-envoy: 3 pods, wave by wave (spec.rollout)\n    because of "
+    roll = "  DaemonSet kube-system/cilium-envoy: 3 pods, wave by wave (spec.rollout)\n    because of"
     assert roll in text, text[-3000:]
     code, raw = diff(world, "--output=json")
     assert code == 1

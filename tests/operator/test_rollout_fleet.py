@@ -188,7 +188,7 @@ class RandomPoints:
 
 def test_killed_at_thirty_random_points_an_upgrade_ends_the_same(world: Harness, ends: dict[str, Any]) -> None:
     files = node_files(world)
-    points = RandomPoints(random.Random(6), most=12)  # noqa: S311 - the same points each time
+    points = RandomPoints(random.Random(6), most=8)  # noqa: S311 - the same points each time
     with (
         fault_proxy(world.control_plane) as proxy,
         recorded(world) as record,

@@ -121,7 +121,8 @@ def test_when_the_caller_is_cancelled_helm_is_killed_with_its_children(script: S
 
     async def cancel() -> None:
         task = asyncio.create_task(template(helm, CHART, {}, kube_version="v1.36.1", api_versions=[]))
-        while not pids.exists():  # noqa: ASYNC110 - waits for another process
+        while not pids.exists():
+            assert not task.done(), task.exception()
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

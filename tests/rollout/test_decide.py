@@ -264,6 +264,17 @@ def test_any_first_nodes_are_spread_over_the_zones(drawn: dict[str, tuple[str, b
             assert got == sizes[zone] or got >= max(taken.values()) - 1, (count, taken)
 
 
+@given(st.integers(1, 20), st.integers(0, 2), st.integers(1, 9))
+def test_zones_of_one_size_are_done_together(least: int, bigger: int, wave: int) -> None:
+    """To the last wave: no zone is left over, whose nodes would then be down alone."""
+    nodes = [fresh(f"{zone}{n:02}", zone) for i, zone in enumerate("abc") for n in range(least + (i < bigger))]
+    while nodes:
+        first = spread(nodes)[:wave]
+        most = max(sum(one.zone == zone for one in first) for zone in "abc")
+        assert most <= -(-wave // 3), f"{most} of one zone in a wave of {wave}, {len(nodes)} nodes before the end"
+        nodes = [one for one in nodes if one not in first]
+
+
 @pytest.mark.parametrize(("most", "nodes", "expected"), [("10%", 50, 5), ("10%", 9, 1), ("3", 1, 3), ("0%", 9, 1)])
 def test_what_may_be_down_is_rounded_down_but_is_at_least_one(most: str, nodes: int, expected: int) -> None:
     assert budget(most, nodes) == expected

@@ -1,7 +1,7 @@
 """In which order nodes get a change: spread over zones, and over node pools within them. Pure."""
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from cnichain.rollout.nodes import NodeSituation
@@ -25,18 +25,23 @@ def spread(nodes: Iterable[NodeSituation], down: Iterable[NodeSituation] = ()) -
     """The nodes in an order that takes from each zone in turn, and within a zone from each pool in turn.
 
     The first n of them, for any n, are of as many zones as can be, so that no zone loses more than its share; nodes
-    that are `down` already are counted to the share of their zone. The same nodes come in the same order.
+    that are `down` already are counted to the share of their zone. Of zones that have lost as many, the one with most
+    nodes left comes first: else the odd nodes of each wave would be of the same zones, and the last waves of the zone
+    that is left. The same nodes come in the same order.
     """
     zones: dict[str, dict[str, list[NodeSituation]]] = {}
     for node in sorted(nodes, key=lambda node: node.name):
         zones.setdefault(node.zone, {}).setdefault(node.pool, []).append(node)
+    left = {zone: deque(_in_turn([pools[pool] for pool in sorted(pools)])) for zone, pools in sorted(zones.items())}
     lost = Counter(node.zone for node in down)
-    turns = [
-        (turn, zone, node)
-        for zone, pools in sorted(zones.items())
-        for turn, node in enumerate(_in_turn([pools[pool] for pool in sorted(pools)]), start=lost[zone])
-    ]
-    return [node for _, _, node in sorted(turns, key=lambda one: one[:2])]
+    order: list[NodeSituation] = []
+    while left:
+        zone = min(left, key=lambda zone: (lost[zone], -len(left[zone])))
+        order.append(left[zone].popleft())
+        lost[zone] += 1
+        if not left[zone]:
+            del left[zone]
+    return order
 
 
 def budget(max_unavailable: str, nodes: int) -> int:
