@@ -5,6 +5,7 @@ that the test puts into their status, as a kubelet would.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -251,6 +252,36 @@ def test_the_command_shows_parts_nodes_and_starts(running: Running) -> None:
     code, said = cnichain_overhead(world, "--output=json")
     assert code == 0
     assert json.loads(said)["perNode"]["nodes"] == NODES
+
+
+def test_the_commands_of_the_runbooks_run(running: Running, tmp_path: Path) -> None:
+    """Those that only look, as they stand in docs/runbooks."""
+    world, _, _ = running
+    node = min(world.control_plane.nodes_dir.iterdir()).name
+    (tmp_path / "kubectl").symlink_to(world.control_plane.kubectl)
+    path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(world.control_plane.kubeconfig)}
+    tried = set()
+    for page in sorted((ROOT / "docs/runbooks").glob("*.md")):
+        for line in page.read_text(encoding="utf-8").splitlines():
+            command = line.removeprefix("$ ").replace("NODE", node)
+            looks = re.match(r"kubectl( -n [a-z-]+)? get |cnichain (unmanaged|catalogue)", command)
+            # A cluster without the Prometheus operator has no PodMonitors; whoever runs alone holds no Lease.
+            if line == command or not looks or "podmonitor" in command or "get lease" in command or command in tried:
+                continue
+            tried.add(command)
+            done = subprocess.run(
+                ["bash", "-o", "pipefail", "-c", command],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            # 1: `cnichain unmanaged` has found some, or grep nothing.
+            assert done.returncode in {0, 1}, f"{page.name}: {command}\n{done.stderr}"
+            assert "error" not in done.stderr.lower(), f"{page.name}: {command}\n{done.stderr}"
+    assert len(tried) > 25
 
 
 def test_without_the_metrics_api_the_rest_is_shown(running: Running) -> None:

@@ -126,8 +126,8 @@ LAST_RECONCILE = _gauge(
 )
 API_REQUESTS = _counter(
     "cnichain_api_requests",
-    "Requests to the API server, by HTTP method (WATCH for a watch) and status code, 0 where none came back. Kopf's own "
-    "watch of CNIChains is not counted.",
+    "Requests to the API server, by HTTP method (WATCH for a watch) and status code, 0 where none came back. "
+    "Kopf's own watch of CNIChains is not counted.",
     *("method", "code"),
 )
 API_SECONDS = _histogram(
