@@ -10,6 +10,9 @@ from cnichain.api.reasons import REASONS
 from cnichain.catalogue.load import CONFIG_MAP, CONFIG_MAP_KEY, builtin_catalogue
 from cnichain.catalogue.table import matched, minors, span, traps
 from cnichain.catalogue.verdict import Level
+from monitoring.dashboards import DASHBOARDS, as_json
+from monitoring.page import metrics_page
+from monitoring.rules import prometheus_rule
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -98,6 +101,7 @@ metadata:
 data:
 """
 ARGOCD = ROOT / "deploy" / "argocd"
+MONITORING = ROOT / "deploy" / "monitoring"
 
 
 def argocd_cm() -> str:
@@ -127,6 +131,10 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "reasons.md", reasons_page()
     yield ROOT / "docs" / "compatibility.md", compatibility_page()
     yield ARGOCD / "argocd-cm.yaml", argocd_cm()
+    yield ROOT / "docs" / "metrics.md", metrics_page()
+    yield MONITORING / "prometheusrule.yaml", prometheus_rule()
+    for dashboard in DASHBOARDS:
+        yield MONITORING / "dashboards" / f"{dashboard.uid}.json", as_json(dashboard)
 
 
 def main() -> int:

@@ -168,7 +168,7 @@ class Harness:
 
     @contextmanager
     def agent(
-        self, folder: NodeFolder, kubeconfig: Path | None = None, *, cilium_health_url: str = ""
+        self, folder: NodeFolder, kubeconfig: Path | None = None, *, cilium_health_url: str = "", metrics_port: int = 0
     ) -> Iterator[None]:
         """The agent of one node, which has no runtime, and no Cilium that answers unless its address is given."""
         command = [
@@ -179,6 +179,7 @@ class Harness:
             f"--state-dir={folder.state_dir}",
             f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
             "--health-port=0",
+            f"--metrics-port={metrics_port}",
             f"--cilium-health-url={cilium_health_url}",
             "--cilium-down-grace=2",
             "--runtime-socket=",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from cnichain.api.chainnode import Condition
 from cnichain.api.model import STATUS_CONFIG
 from cnichain.api.names import CONFLIST_FILE
+from cnichain.api.overheadstatus import OverheadStatus
 from cnichain.api.podsstatus import PodsStatus
 from cnichain.api.rolloutstatus import RejectedStatus, RolloutStatus
 
@@ -262,6 +263,8 @@ class CNIChainStatus(_Status):
     """The newest change on its way over the nodes."""
     rejected: RejectedStatus | None = None
     """A change of this spec that failed, and is not tried again by itself."""
+    overhead: OverheadStatus | None = None
+    """What the chain costs: CPU, memory, and the time that pods take to start."""
     stage: str = ""
     """The stage that the operator is at."""
     hubble: str = ""

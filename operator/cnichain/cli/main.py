@@ -35,6 +35,7 @@ COMMANDS = {
     "status": ("cnichain.cli.status:status", "Show the whole chain on one screen, or wait until it is Ready."),
     "trace": ("cnichain.cli.trace:trace", "Tell whether Cilium manages a pod, and why."),
     "tree": ("cnichain.cli.tree:tree", "Show what the CNIChain owns, and how each of it is."),
+    "overhead": ("cnichain.cli.overhead:overhead_command", "Show what the chain costs: CPU, memory, start of pods."),
     "unmanaged": ("cnichain.cli.unmanaged:unmanaged", "List the pods that Cilium does not manage, and why."),
     "operator": ("cnichain.cli.operator:operator", "Run the operator."),
 }

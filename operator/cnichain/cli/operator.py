@@ -48,6 +48,13 @@ FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
     type=click.FloatRange(min=1, max=600),
     help="How often pods are counted; an unmanaged one is older than twice this, and was seen so twice.",
 )
+@click.option(
+    "--overhead-seconds",
+    default=600.0,
+    show_default=True,
+    type=click.FloatRange(min=1, max=86400),
+    help="How often the cost of the chain is measured at most, in passes that are made anyway.",
+)
 @click.option("--metrics-port", type=int, help="Serve /metrics on this port; left out: none are served.")
 @click.option("--health-port", type=int, help="Serve /healthz and /readyz on this port.")
 @click.option(
@@ -73,6 +80,7 @@ def operator(
     resync_seconds: float,
     ca_rotation_wait_seconds: float,
     coverage_seconds: float,
+    overhead_seconds: float,
     health_port: int | None,
     leader_elect: bool,
     lease_seconds: float,
@@ -102,6 +110,7 @@ def operator(
         resync_seconds=resync_seconds,
         rotation_wait=timedelta(seconds=ca_rotation_wait_seconds),
         coverage_seconds=coverage_seconds,
+        overhead_seconds=overhead_seconds,
         # Of this process alone: who starts again on the same machine is another one, as the Lease sees it.
         instance=f"cnichain-operator-{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
     )

@@ -25,7 +25,7 @@ async def metrics_served(registry: CollectorRegistry, port: int | None) -> Async
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    # As the health port: Prometheus comes from another host.
-    async with served({"/metrics": metrics}, "0.0.0.0", port) as bound:  # noqa: S104
+    # As the health port: Prometheus comes from another host. A free port is one of a single family of addresses.
+    async with served({"/metrics": metrics}, None if port else "0.0.0.0", port) as bound:  # noqa: S104
         logger.info("metrics are served on port %d", bound)
         yield

@@ -25,7 +25,7 @@ from cnichain.kube.fence import Fence, Timing
 from cnichain.kube.lease import Elector, LeaseStore
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.loop import Reconciler
-from cnichain.reconcile.metrics import REGISTRY
+from cnichain.reconcile.metrics import LEADER, REGISTRY, observe_request
 from cnichain.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -56,13 +56,13 @@ async def run_operator(settings: Settings, *, kubeconfig: Path | None, ports: Po
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serving(health, ports.health), metrics_served(REGISTRY, ports.metrics):
         if election is None:
-            async with KubeClient(credentials, user_agent=settings.instance) as client:
+            async with KubeClient(credentials, user_agent=settings.instance, observe=observe_request) as client:
                 await _lead(settings, credentials, catalogue, client, health, stop)
             return
         fence = Fence(election, _end)
         async with (
-            KubeClient(credentials, user_agent=settings.instance) as outside,
-            KubeClient(credentials, user_agent=settings.instance, fence=fence) as client,
+            KubeClient(credentials, user_agent=settings.instance, observe=observe_request) as outside,
+            KubeClient(credentials, user_agent=settings.instance, fence=fence, observe=observe_request) as client,
         ):
             elector = health.elector = Elector(
                 settings.instance,
@@ -112,6 +112,7 @@ async def _lead(
     health.keeper, health.cluster = keeper, cluster
     # Before Kopf, as the lease.
     cluster.start()
+    LEADER.set(1)
     try:
         await kopf.operator(
             registry=build_registry(credentials),

@@ -31,6 +31,11 @@ class Call:
         """Anything that may change something. A dry run counts too: the one rule is easier to be sure of."""
         return self.method != "GET"
 
+    @property
+    def verb(self) -> str:
+        """The method, or WATCH for a request whose answer goes on."""
+        return "WATCH" if self.params and self.params.get("watch") else self.method
+
     def within(self, fence: Fence) -> "Call":
         """The same, a write with what is left of the lease as its limit. Call it right before it is sent.
 

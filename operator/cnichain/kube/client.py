@@ -9,7 +9,8 @@ jittered backoff.
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -50,11 +51,20 @@ def backoff(attempt: int, *, base: float = 0.25, cap: float = BACKOFF_CAP_SECOND
 class KubeClient:
     """One session to one API server. Use it as an async context manager.
 
-    fence: asked before each write, and by each of its sockets; None for one who writes without a lease.
+    fence: asked before each write, and by each of its sockets; None for one who writes without a lease. observe: is
+    told of each try (method or WATCH, status or 0 without an answer, seconds until the answer began).
     """
 
-    def __init__(self, credentials: Credentials, *, user_agent: str = "cnichain", fence: Fence | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        user_agent: str = "cnichain",
+        fence: Fence | None = None,
+        observe: Callable[[str, int, float], None] | None = None,
+    ) -> None:
         self._credentials = credentials
+        self._observe = observe or _unobserved
         self._user_agent = user_agent
         self._fence = fence
         self._session: aiohttp.ClientSession | None = None
@@ -277,6 +287,7 @@ class KubeClient:
             if token:
                 headers["Authorization"] = f"Bearer {token}"
             call = call.within(self._fence) if self._fence else call
+            begun, status = time.monotonic(), 0
             try:
                 response = await self._session.request(
                     call.method,
@@ -290,6 +301,10 @@ class KubeClient:
                 if self._fence and call.is_write:
                     self._fence.unanswered(call.seconds)
                 raise
+            else:
+                status = response.status
+            finally:
+                self._observe(call.verb, status, time.monotonic() - begun)
             if response.status != 401 or refused:
                 return response
             response.release()
@@ -299,3 +314,7 @@ class KubeClient:
         if self._credentials.token_is_fresh and not refresh:
             return self._credentials.token()
         return await asyncio.to_thread(self._credentials.token, refresh=refresh)
+
+
+def _unobserved(method: str, status: int, seconds: float) -> None:
+    """Nobody wants to know."""

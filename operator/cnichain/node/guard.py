@@ -87,6 +87,18 @@ class Guard:
         """When the last look ended, monotonic."""
         self.verified = False
         """Whether that look found the node as it should be."""
+        self.verified_at = 0.0
+        """When a look found that last, in seconds since 1970; 0.0 before the first time."""
+
+    @property
+    def status(self) -> NodeStatus | None:
+        """The newest status that was published; None before the first look has ended."""
+        return self._published[0]
+
+    @property
+    def held_back(self) -> float:
+        """Seconds that the brake still holds; 0.0 when it is off."""
+        return self._brake.remaining(time.monotonic())
 
     def give_spec(self, given: GivenSpec) -> None:
         """Takes a new spec and looks at once."""
@@ -247,6 +259,8 @@ class Guard:
             return
         self._alarm.first_event = None
         self.verified = decision.verified
+        if decision.verified:
+            self.verified_at = time.time()
         self._memory = with_ready(self._memory, decision, now_rfc3339())
         self._report(build(decision, seen, self._memory, self._state.aside()), seen.uid)
 

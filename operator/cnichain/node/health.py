@@ -1,28 +1,40 @@
-"""`/healthz` and `/readyz` for the kubelet's probes, on this machine's loopback alone.
+"""Small pages over HTTP: `/healthz` and `/readyz` for the kubelet's probes, `/metrics` for Prometheus.
 
 A socket and forty lines: the standard library's HTTP server would cost more memory than the rest of the agent's code.
 """
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = ""
+"""All addresses of the machine, of both families where it has them."""
 _PATIENCE = 2.0
 """Seconds that a client has to send its request and take the answer."""
 
 
-class HealthServer(threading.Thread):
-    """Answers GET with 200 or 503 and one line that says why."""
+class Page(NamedTuple):
+    """An answer. status: code and words of HTTP."""
 
-    def __init__(self, port: int, checks: dict[str, Callable[[], str]]) -> None:
-        """checks: path to a function that gives an empty string for "fine", else what is wrong.
+    body: str
+    status: str = "200 OK"
+    content_type: str = "text/plain"
+
+
+class PageServer(threading.Thread):
+    """Answers GET with a page, one client after the other."""
+
+    def __init__(self, name: str, host: str, port: int, pages: Mapping[str, Callable[[], Page]]) -> None:
+        """name: of the thread. pages: by path.
 
         Raises OSError when the port is taken.
         """
-        super().__init__(name="health", daemon=True)
-        self._checks = checks
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=16)
+        super().__init__(name=name, daemon=True)
+        self._pages = pages
+        self._socket = _listening(host, port)
         self.port: int = self._socket.getsockname()[1]
         """The port that is listened on."""
 
@@ -45,14 +57,29 @@ class HealthServer(threading.Thread):
 
     def _answer(self, request: bytes) -> bytes:
         words = request.split(None, 2)
-        check = self._checks.get(words[1].decode("ascii", "replace").split("?")[0]) if len(words) > 1 else None
-        if check is None:
-            return _response("404 Not Found", "known: " + ", ".join(self._checks))
+        page = self._pages.get(words[1].decode("ascii", "replace").split("?")[0]) if len(words) > 1 else None
+        if page is None:
+            return _response(Page(f"known: {', '.join(self._pages)}\n", "404 Not Found"))
+        return _response(page())
+
+
+def health_page(check: Callable[[], str]) -> Callable[[], Page]:
+    """A page that says 200, or 503 and why. check: gives an empty string for "fine", else what is wrong."""
+
+    def page() -> Page:
         problem = check()
-        return _response("503 Service Unavailable", problem) if problem else _response("200 OK", "ok")
+        return Page(f"{problem}\n", "503 Service Unavailable") if problem else Page("ok\n")
+
+    return page
 
 
-def _response(status: str, text: str) -> bytes:
-    body = f"{text}\n".encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + body
+def _listening(host: str, port: int) -> socket.socket:
+    if host == EVERYWHERE and socket.has_dualstack_ipv6():
+        return socket.create_server((host, port), family=socket.AF_INET6, backlog=16, dualstack_ipv6=True)
+    return socket.create_server((host, port), backlog=16)
+
+
+def _response(page: Page) -> bytes:
+    body = page.body.encode()
+    head = f"HTTP/1.1 {page.status}\r\nContent-Type: {page.content_type}\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Connection: close\r\n\r\n".encode() + body

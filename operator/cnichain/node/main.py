@@ -16,8 +16,9 @@ from cnichain.node.alarm import Alarm
 from cnichain.node.api_client import ApiClient, ApiConfigError
 from cnichain.node.cilium import GRACE, CiliumHealthError, CiliumWatcher
 from cnichain.node.guard import Guard, Options
-from cnichain.node.health import HealthServer
+from cnichain.node.health import EVERYWHERE, LOOPBACK, Page, PageServer, health_page
 from cnichain.node.log import LEVELS, log
+from cnichain.node.metrics import CONTENT_TYPE, Seen, exposition
 from cnichain.node.report import Reporter, SpecIntake, SpecWatcher
 from cnichain.node.runtime import SOCKETS, RuntimeWatcher
 from cnichain.node.state import StateDir, StateDirError
@@ -29,7 +30,7 @@ _LOCK_RETRY = 0.5
 def main(argv: list[str] | None = None) -> int:
     """Runs the agent until SIGTERM or SIGINT. argv: arguments without the program's name.
 
-    Returns 0 after a signal, 1 when a thread failed or the state folder or the health port cannot be used, 2 for wrong
+    Returns 0 after a signal, 1 when a thread failed or the state folder or a port cannot be used, 2 for wrong
     arguments.
     """
     options = _parser().parse_args(argv)
@@ -71,12 +72,10 @@ def _run(options: argparse.Namespace, client: ApiClient) -> int:
     watcher = SpecWatcher(client, SpecIntake(client, reporter, state, guard.give_spec))
     _stop_on_signal(alarm)
     crashed = _stop_on_crash(guard)
+    servers: list[PageServer] = []
     try:
-        health = _serve_health(options, guard, reporter)
-    except OSError as error:
-        log.error("The health port cannot be used", port=options.health_port, error=str(error))
-        return 1
-    try:
+        if not _serve(options, guard, reporter, servers):
+            return 1
         if not _wait_for_lock(state, guard):
             return 0
         fields = {"node": options.node_name, "confDir": str(options.cni_conf_dir), "pid": os.getpid()}
@@ -92,8 +91,8 @@ def _run(options: argparse.Namespace, client: ApiClient) -> int:
         watcher.stop()
         reporter.stop()
         client.close()
-        if health:
-            health.close()
+        for server in servers:
+            server.close()
         state.close()
     log.info("Stopped; every file stays as it is")
     return 1 if crashed else 0
@@ -149,9 +148,41 @@ def _stop_on_crash(guard: Guard) -> list[str]:
     return crashed
 
 
-def _serve_health(options: argparse.Namespace, guard: Guard, reporter: Reporter) -> HealthServer | None:
-    if not options.health_port:
-        return None
+def _serve(options: argparse.Namespace, guard: Guard, reporter: Reporter, servers: list[PageServer]) -> bool:
+    """Serves health on the loopback and metrics on all addresses, each where a port is given; False when one is taken.
+
+    Two servers, since anyone in the network may keep the one for metrics busy. servers: takes those that run.
+    """
+    metrics = {"/metrics": lambda: Page(exposition(_seen(guard, reporter)), content_type=CONTENT_TYPE)}
+    for name, host, port, pages in (
+        ("health", LOOPBACK, options.health_port, _health_pages(options, guard, reporter)),
+        ("metrics", EVERYWHERE, options.metrics_port, metrics),
+    ):
+        if not port:
+            continue
+        try:
+            server = PageServer(name, host, port, pages)
+        except OSError as error:
+            log.error(f"The {name} port cannot be used", port=port, error=str(error))
+            return False
+        servers.append(server)
+        server.start()
+    return True
+
+
+def _seen(guard: Guard, reporter: Reporter) -> Seen:
+    return Seen(
+        version=__version__,
+        status=guard.status,
+        verified=guard.verified,
+        verified_at=guard.verified_at,
+        held_back=guard.held_back,
+        reported=reporter.reported,
+        report_errors=reporter.errors,
+    )
+
+
+def _health_pages(options: argparse.Namespace, guard: Guard, reporter: Reporter) -> dict[str, Callable[[], Page]]:
     patience = 2 * options.poll_seconds + 30
 
     def alive() -> str:
@@ -161,10 +192,7 @@ def _serve_health(options: argparse.Namespace, guard: Guard, reporter: Reporter)
     def ready() -> str:
         return "" if guard.verified or reporter.reported else "the chain is neither verified nor its state reported"
 
-    checks: dict[str, Callable[[], str]] = {"/healthz": alive, "/readyz": ready}
-    server = HealthServer(options.health_port, checks)
-    server.start()
-    return server
+    return {"/healthz": health_page(alive), "/readyz": health_page(ready)}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     help_ = "seconds without an answer after which Cilium is down (%(default)s)"
     add("--cilium-down-grace", type=_seconds, default=GRACE, help=help_)
     add("--health-port", type=_port, default=0, help="127.0.0.1 port for /healthz and /readyz; 0 is off (%(default)s)")
+    add("--metrics-port", type=_port, default=0, help="port of all addresses for /metrics; 0 is off (%(default)s)")
     add("--log-level", choices=LEVELS, default="info", help="(%(default)s)")
     return parser
 

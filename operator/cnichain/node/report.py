@@ -33,6 +33,8 @@ class Reporter(threading.Thread):
         self._backoff = Backoff(1, 60)
         self.reported = False
         """Whether the server has the newest status."""
+        self.errors = 0
+        """How often the server did not take one."""
 
     def publish(self, status: NodeStatus, uid: str) -> None:
         """Takes a status over; never blocks on the network. uid: of the object whose spec it is about."""
@@ -96,6 +98,7 @@ class Reporter(threading.Thread):
         delay = self._backoff.delay()
         if isinstance(error, ApiError):
             delay = min(max(delay, error.retry_after), 60.0)
+        self.errors += 1
         log.warning("The status was not taken", error=str(error), retryInSeconds=round(delay, 1))
         with self._changed:
             if isinstance(error, ApiError) and error.status in (404, 409):

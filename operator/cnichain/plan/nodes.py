@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnichain.api.chain import CNIChainSpec
-from cnichain.api.chainnode import CiliumEntry, NodeSpec, to_wire
+from cnichain.api.chainnode import CiliumEntry, NodeSpec, NodeState, to_wire
 from cnichain.api.chainstatus import NodesStatus
 from cnichain.api.names import API_VERSION, CHAINED_LABEL, KIND_NODE, OWNER_LABEL, STARTUP_TAINT
 from cnichain.render.placement import COMPUTE_TYPE_LABEL, OS_LABEL, OUT_OF_SCOPE_COMPUTE_TYPES
 
 SHOWN_NODES = 20
 NOT_SELECTED = "not selected"
+NO_REPORT = "NoReport"
+"""The state of a node whose agent has not reported (yet)."""
 KIND_OF_COMPUTE = {"auto": "Auto Mode", "fargate": "Fargate", "hybrid": "hybrid"}
 """Kinds of EKS compute without a choice of CNI, as people call them."""
 
@@ -233,3 +235,16 @@ def count(
         summary=f"{verified}/{len(scope)}",
         not_verified=waiting[:SHOWN_NODES],
     )
+
+
+def count_states(scope: Mapping[str, NodeRecord], records: Mapping[str, ChainNodeRecord]) -> dict[str, int]:
+    """How many nodes in scope are in each state that agents report; every state has its number, 0 as well.
+
+    A state that this release does not know (of a newer agent) counts as Unknown, so that there are no more of them.
+    """
+    counts = dict.fromkeys([NO_REPORT, *(state.value for state in NodeState)], 0)
+    for name, node in scope.items():
+        record = records.get(name)
+        state = record.state if record is not None and record.node_uid == node.uid and record.state else NO_REPORT
+        counts[state if state in counts else NodeState.UNKNOWN.value] += 1
+    return counts

@@ -4,7 +4,7 @@ There may be 50,000 of each, so a record has slots and no dictionary, and nothin
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ DNS_LABEL = ("k8s-app", "kube-dns")
 """What CoreDNS carries as well, on EKS and everywhere else."""
 CALICO_NAMESPACES = ("calico-system", "calico-apiserver", "tigera-operator")
 HASH_LABEL = "pod-template-hash"
+UNKNOWN_SECONDS = -1
 
 OF_CILIUM = "Cilium's own"
 OF_PRIMARY = "the primary CNI's own"
@@ -48,6 +49,8 @@ class PodRecord:
     ready: its condition Ready. kind: why no chain is for it, by its own spec ("host network", "static"), else "".
     created, started: seconds since 1970, by the API server's and the node's clock. part_of: whose own it is that no
     restart may touch, else "".
+    network_after, started_after: seconds from its being scheduled to a sandbox with network, and to its first running
+    container, as kubelet tells them; UNKNOWN_SECONDS where it does not, or where they are those of a restart.
     """
 
     namespace: str
@@ -66,6 +69,8 @@ class PodRecord:
     security_group: bool
     dns: bool
     agent: bool
+    network_after: int = UNKNOWN_SECONDS
+    started_after: int = UNKNOWN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ def pod_record(pod: Mapping[str, Any]) -> PodRecord:
     phase = status.get("phase")
     conditions = status.get("conditions") or ()
     created = _seconds(metadata.get("creationTimestamp"))
+    network_after, started_after = _start_times(conditions, status)
     return PodRecord(
         namespace=namespace,
         name=metadata["name"],
@@ -103,6 +109,8 @@ def pod_record(pod: Mapping[str, Any]) -> PodRecord:
         security_group=POD_ENI in annotations or _asks_for_eni(spec),
         dns=labels.get(DNS_LABEL[0]) == DNS_LABEL[1],
         agent=namespace == CILIUM_NAMESPACE and labels.get("k8s-app") == "cilium",
+        network_after=network_after,
+        started_after=started_after,
     )
 
 
@@ -156,6 +164,30 @@ def _part_of(namespace: str, labels: Mapping[str, str]) -> str:
 def _asks_for_eni(spec: Mapping[str, Any]) -> bool:
     resources = (container.get("resources") or {} for container in spec.get("containers") or ())
     return any(POD_ENI in (one.get("limits") or {}) or POD_ENI in (one.get("requests") or {}) for one in resources)
+
+
+def _start_times(conditions: Sequence[Mapping[str, Any]], status: Mapping[str, Any]) -> tuple[int, int]:
+    """(network_after, started_after) of a pod, see PodRecord.
+
+    PodReadyToStartContainers is kubelet's word for a sandbox with network (Kubernetes 1.29 and later). A restarted
+    container, or a sandbox that is younger than its containers, tells nothing of the start.
+    """
+    times = {one["type"]: one.get("lastTransitionTime") for one in conditions if one.get("status") == "True"}
+    scheduled = _seconds(times.get("PodScheduled"))
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    if not scheduled or any(one.get("restartCount") for one in containers):
+        return UNKNOWN_SECONDS, UNKNOWN_SECONDS
+    states = [one.get("state") or {} for one in containers]
+    moments = (state.get("running") or state.get("terminated") or {} for state in states)
+    started = min((second for one in moments if (second := _seconds(one.get("startedAt")))), default=0)
+    network = _seconds(times.get("PodReadyToStartContainers"))
+    if network and started and network > started:
+        network = 0
+    return _after(scheduled, network), _after(scheduled, started)
+
+
+def _after(scheduled: int, moment: int) -> int:
+    return moment - scheduled if moment >= scheduled else UNKNOWN_SECONDS
 
 
 def _seconds(text: Any) -> int:

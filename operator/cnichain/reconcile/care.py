@@ -17,6 +17,7 @@ from cnichain.kube.resources import Discovery
 from cnichain.plan.fight import CAP_SECONDS, Fights
 from cnichain.plan.model import in_words
 from cnichain.plan.tampering import tampering
+from cnichain.reconcile.metrics import DRIFT_CORRECTED
 from cnichain.reconcile.report import Report
 from cnichain.render.manifests import Manifest
 
@@ -90,6 +91,7 @@ class Care:
     def _corrected(self, key: ObjectKey, what: str, now: float) -> list[Event]:
         """Count a correction; the event when it begins a pause."""
         self._fights.corrected(key, now)
+        DRIFT_CORRECTED.labels(key.kind).inc()
         if self._fights.may_correct(key, now):
             return []
         pause = self._fights.pause(key)

@@ -117,10 +117,7 @@ class CoverageKeeper:
             this.update(pods=this.status.pods.model_copy(update={"restarts": None}))
             self._restarts_open = False
             return
-        states = node_states(
-            await self._cluster.nodes(), await self._cluster.node_reports(), self._selector, self._pods.records.values()
-        )
-        view = View(self._pods.records, self._endpoints.records, states, self._count.unmanaged)
+        view = await self._view()
         try:
             look = await self._restarter.restart(this, spec, view, settled=settled)
         except ApiError as error:
@@ -132,6 +129,16 @@ class CoverageKeeper:
         self._restarts_open = look.is_open
         self._idle_looks = 0 if look.evicted else self._idle_looks + 1
         this.update(pods=this.status.pods.model_copy(update={"restarts": look.status}))
+
+    async def view(self) -> View | None:
+        """Pods, endpoints and nodes as they are now; None while they are not counted."""
+        return await self._view() if self._known else None
+
+    async def _view(self) -> View:
+        states = node_states(
+            await self._cluster.nodes(), await self._cluster.node_reports(), self._selector, self._pods.records.values()
+        )
+        return View(self._pods.records, self._endpoints.records, states, self._count.unmanaged)
 
     async def _uncountable(self, picture: Picture) -> Verdict | None:
         """Why pods cannot be counted at all."""

@@ -122,7 +122,7 @@ class Looker:
             check_calico_step(versions.calico, calico.version)
         rule = catalogue.primary(spec.primary.plugin)
         nodes = NodeView(await self._cluster.nodes(), await self._cluster.node_reports())
-        report.nodes = nodes.counts(spec)
+        report.nodes, report.node_states = nodes.counts(spec), nodes.states(spec)
         discovery, kubernetes = await self._discover()
         daemon_set = await self._client.get(DAEMON_SETS, rule.daemon_set, rule.namespace)
         self._cluster.watch_object(DAEMON_SETS, rule.namespace, rule.daemon_set)

@@ -36,6 +36,7 @@ from cnichain.preflight.upgrade import is_older
 from cnichain.reconcile.adoption import adopted, agreed, first_minor_with, take_over
 from cnichain.reconcile.care import Care, Event
 from cnichain.reconcile.certificates import certificate_news, request_of
+from cnichain.reconcile.chainmetrics import forget_chain, show_chain, show_outcome
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.coverage import CoverageKeeper
 from cnichain.reconcile.describe import Pass, content, describe, inventory_status
@@ -46,6 +47,7 @@ from cnichain.reconcile.look import Looker, Picture
 from cnichain.reconcile.nodenews import NodeNews
 from cnichain.reconcile.nodesync import freeze
 from cnichain.reconcile.outcome import Outcome
+from cnichain.reconcile.overhead import OverheadKeeper
 from cnichain.reconcile.planning import Planning
 from cnichain.reconcile.report import Report, Type
 from cnichain.reconcile.revisions import begun, deployed, failed
@@ -85,23 +87,28 @@ class Reconciler:
         self._away_since: float | None = None
         self._node_news = NodeNews()
         self._coverage = CoverageKeeper(client, cluster, self._recorder, settings)
+        self._overhead = OverheadKeeper(client, self._coverage, settings.overhead_seconds)
         self._gates = Gates(client, self._coverage.unmanaged)
 
     async def run(self, name: str) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
+        begun, outcome = time.monotonic(), Outcome(ready=False, failed=True)
         try:
-            return await self._run(name)
+            outcome = await self._run(name)
         except ApiError:
             self._away_since = self._away_since or time.monotonic()
             raise
+        finally:
+            show_outcome(outcome, time.monotonic() - begun)
+        return outcome
 
     async def _run(self, name: str) -> Outcome:
         chain = await self._client.get(CHAINS, name)
         if chain is None:
-            await self._coverage.forget(name)
+            await self._forget(name)
             return Outcome(ready=False, gone=True)
         if chain["metadata"].get("deletionTimestamp"):
-            await self._coverage.forget(name)
+            await self._forget(name)
             return await self._teardown.run(chain)
         current = chain.get("status") or {}
         report = Report(generation=chain["metadata"]["generation"], drift=self._drift)
@@ -124,6 +131,12 @@ class Reconciler:
                 Reason.INTERNAL_ERROR, f"{type(error).__name__}; the operator's log has the rest."
             )
         return await self._finish(this, before)
+
+    async def _forget(self, name: str) -> None:
+        """This CNIChain is gone, or on its way out: nothing of it is counted or shown any more."""
+        await self._coverage.forget(name)
+        if name == SINGLETON:
+            forget_chain()
 
     def _back_again(self) -> list[Event]:
         """The event to post when the API server answers again after it could not even take a status."""
@@ -203,6 +216,8 @@ class Reconciler:
         this.events.extend(certificate_news(certificates, picture.certificates))
         await self._note_waiting(this, spec, rolling)
         await self._coverage.restart(this, asked.unmanaged_pods, settled=healthy)
+        if healthy:
+            await self._overhead.measure(this)
         self._note_health(this, picture, healthy=healthy)
 
     @staticmethod
@@ -281,6 +296,8 @@ class Reconciler:
             this.update(preflight=report.findings)
         this.update(stage=report.current.value if report.current else "", nodes=report.nodes or this.status.nodes)
         now = await this.writer.write(report, this.status)
+        if metadata["name"] == SINGLETON:
+            show_chain(this.status, report, now)
         for reason, message in this.events:
             await self._recorder.event(metadata["name"], metadata["uid"], reason, message)
         for item in transitions(before, now):

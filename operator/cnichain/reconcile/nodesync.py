@@ -16,6 +16,7 @@ from cnichain.plan.nodes import (
     NodeRecord,
     chain_node,
     count,
+    count_states,
     in_scope,
     is_current,
     is_of_earlier_node,
@@ -46,6 +47,10 @@ class NodeView:
     def counts(self, spec: CNIChainSpec) -> NodesStatus:
         """Counts for status."""
         return count(self.scope(spec), out_of_scope(self.nodes, spec.nodes.selector), self.reports)
+
+    def states(self, spec: CNIChainSpec) -> dict[str, int]:
+        """How many nodes in scope are in each state."""
+        return count_states(self.scope(spec), self.reports)
 
 
 async def sync_leaving(client: KubeClient, view: NodeView, spec: CNIChainSpec, wanted: NodeSpec, owner: str) -> str:

@@ -1,5 +1,6 @@
 """What a pass found and did, as it gathers it: the input of conditions, status and events. Plain data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -78,6 +79,7 @@ class Report:
     hold: a plan is not applied. fight, mutated: objects that another writer, or admission, keeps from being as applied.
     look_again: seconds until the next correction in a fight is due. rotation_again: how long until a step of replacing
     the CA may be over, None when it is not being replaced. coverage: what PodsManaged says, None to leave it as it is.
+    node_states: how many nodes in scope are in each state, None when the pass did not get to look at them.
     """
 
     generation: int
@@ -88,6 +90,7 @@ class Report:
     stages: dict[Stage, StageReport] = field(default_factory=dict)
     current: Stage | None = None
     nodes: NodesStatus | None = None
+    node_states: Mapping[str, int] | None = None
     chained: str = ""
     drift: str = ""
     fight: str = ""

@@ -18,6 +18,7 @@ from cnichain.plan.history import History
 from cnichain.plan.model import in_words
 from cnichain.reconcile.care import Event
 from cnichain.reconcile.gates import Gates, is_watched
+from cnichain.reconcile.metrics import ROLLBACKS
 from cnichain.reconcile.report import Report, StageReport
 from cnichain.reconcile.rollout import Fleet
 from cnichain.render.stages import Stage
@@ -159,6 +160,7 @@ class Rolling:
         await self.gates.clear(self.fleet.owner)
         self.history = reject(self.history, rejected)
         await self.store.record(self.history)
+        ROLLBACKS.labels(action.value).inc()
         self.this.update(rejected=rejected)
         self.this.report.soon = True
         self.this.events.append((failure.reason, f"Cilium {self.cilium}: {failure.message}."))

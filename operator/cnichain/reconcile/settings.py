@@ -21,6 +21,7 @@ class Settings:
     catalogue: a file that adds to or overrides the catalogue. resync_seconds: a full look even if nothing woke us.
     rotation_wait: how long every step of replacing the CA lasts at least, so that the pods have the files of it.
     coverage_seconds: pods are counted this often; an unmanaged one is older than twice this, and was seen so twice.
+    overhead_seconds: the cost of the chain is measured this often at most, in passes that are made anyway.
     """
 
     cache_dir: Path
@@ -33,4 +34,5 @@ class Settings:
     resync_seconds: float = 600.0
     rotation_wait: timedelta = DEFAULT_WAIT
     coverage_seconds: float = 30.0
+    overhead_seconds: float = 600.0
     instance: str = "cnichain-operator"

@@ -1,0 +1,1 @@
+"""Alerts, dashboards and the page of metrics, made from code by tools/generate.py."""
