@@ -10,6 +10,8 @@ from cnichain.api.reasons import REASONS
 from cnichain.catalogue.load import CONFIG_MAP, CONFIG_MAP_KEY, builtin_catalogue
 from cnichain.catalogue.table import matched, minors, span, traps
 from cnichain.catalogue.verdict import Level
+from permissions_page import permissions_page
+from resource_page import resource_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -117,6 +119,8 @@ def generated() -> Iterator[tuple[Path, str]]:
         yield ROOT / "crds" / f"{crd['metadata']['name']}.yaml", render(crd)
     yield ROOT / "docs" / "reasons.md", reasons_page()
     yield ROOT / "docs" / "compatibility.md", compatibility_page()
+    yield ROOT / "docs" / "resource.md", resource_page()
+    yield ROOT / "docs" / "permissions.md", permissions_page(ROOT / "deploy" / "base")
     yield ARGOCD / "argocd-cm.yaml", argocd_cm()
 
 
