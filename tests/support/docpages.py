@@ -20,6 +20,9 @@ SHELLS = ("sh", "console", "bash", "shell")
 MARK = re.compile(r"^<!-- (play|expect)(?:: (.*?))? -->$")
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+)(?P<language>[\w-]*)$")
 
+SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
+"""A command in a command."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -40,11 +43,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """One command line of a block, with what it was made of."""
+    """One command line: the arguments of the program. prose: it is `code` in a sentence, so it may name the command
+    alone."""
 
     where: str
     line: str
     words: tuple[str, ...]
+    prose: bool
 
 
 def pages() -> list[Path]:
@@ -90,12 +95,13 @@ def commands(page: Path, *programs: str) -> list[Command]:
     for block in blocks(page):
         if block.language in SHELLS:
             for line in _joined(block.text):
-                found += [Command(block.where, line, words) for words in _called(line, programs)]
+                found += [Command(block.where, line, words, prose=False) for words in _called(line, programs)]
     name = str(page.relative_to(ROOT))
     for number, line in enumerate(_prose(page), start=1):
         for code in re.findall(r"`([^`]+)`", line):
             if code.startswith(tuple(f"{program} " for program in programs)):
-                found += [Command(f"{name}:{number}", code, words) for words in _called(code, programs)]
+                called = _called(code, programs)
+                found += [Command(f"{name}:{number}", code, words, prose=True) for words in called]
     return found
 
 
@@ -122,7 +128,9 @@ def _joined(text: str) -> list[str]:
 
 def _called(line: str, programs: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The arguments of each call of one of the programs in a line of shell, the program left out."""
-    lexer = shlex.shlex(line.replace("$(", " ; ").replace(")", " ; "), posix=True, punctuation_chars=";|&")
+    for inner in SUBSTITUTION.findall(line):
+        yield from _called(inner, programs)
+    lexer = shlex.shlex(SUBSTITUTION.sub("SUBSTITUTED", line), posix=True, punctuation_chars=";|&")
     lexer.whitespace_split = True
     lexer.commenters = "#"
     call: list[str] = []
