@@ -19,7 +19,7 @@ RULE = "  - apiGroups:"
 def permissions_page(base: Path) -> str:
     """The page; base: the folder with the manifests. Raises ValueError when a rule cannot be told from the text."""
     lines = [HEAD]
-    for path in sorted(base.glob("rbac*.yaml")):
+    for path in sorted(base.glob("rbac*.yaml"), key=lambda path: path.stem):
         for text in path.read_text(encoding="utf-8").split("\n---\n"):
             document = yaml.safe_load(text)
             if document and document["kind"] in ("ClusterRole", "Role"):

@@ -4,7 +4,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cnichain.api.chain import CiliumSpec, CNIChainSpec
+from cnichain.api.chain import (
+    COUNT_OR_PERCENT_PATTERN,
+    DURATION_PATTERN,
+    VERSION_PATTERN,
+    CiliumSpec,
+    CNIChainSpec,
+)
 from cnichain.api.chainnode import NodeSpec, to_wire
 from cnichain.api.crd import CHAIN_COLUMNS, NODE_COLUMNS, chain_crd, node_crd
 
@@ -27,6 +33,13 @@ spec:
 ```
 """
 
+PATTERNS = {
+    VERSION_PATTERN: "a version such as `1.17.3`",
+    DURATION_PATTERN: "a time such as `90s`, `2m`, `1h30m`",
+    COUNT_OR_PERCENT_PATTERN: "a count such as `3`, or a percentage such as `10%`",
+    "^(Enabled|Disabled)$": "`Enabled`, `Disabled`",
+}
+"""Patterns that a reader need not read."""
 LEFT_OUT = re.compile(r"Left out: ([\w-]+|[0-9a-z]+)\.( |$)")
 Schema = dict[str, Any]
 Row = tuple[str, Schema, bool]
@@ -142,7 +155,7 @@ def _allowed(schema: Schema) -> str:
         if "enum" in source:
             said.append(", ".join(f"`{value}`" for value in source["enum"]))
         if "pattern" in source:
-            said.append(f"`{source['pattern']}`")
+            said.append(PATTERNS.get(source["pattern"], f"`{source['pattern']}`"))
     said += [text.format(schema[key]) for key, text in BOUNDS if _tells(schema, key)]
     return "; ".join(said) or "-"
 
