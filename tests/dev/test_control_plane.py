@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import auditlog
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.errors import DevError
 from cnichain.dev.nodefolder import NodeFolder
@@ -156,8 +157,7 @@ def test_the_audit_log_tells_a_write_from_a_read(control_plane: ControlPlane, un
     control_plane.run_kubectl("create", "configmap", "audited", "--namespace=default")
 
     def entries() -> list[dict[str, Any]]:
-        lines = control_plane.audit_log.read_text().splitlines()
-        return [entry for line in lines if '"audited"' in line for entry in [json.loads(line)]]
+        return [one for one in auditlog.entries(control_plane.audit_log) if one["objectRef"].get("name") == "audited"]
 
     until(lambda: bool(entries()), "the write is in the audit log")
     assert {entry["verb"] for entry in entries()} == {"create"}

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+import auditlog
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import Credentials, load_credentials
@@ -167,10 +168,9 @@ def until_someone_writes(audit_log: Path, name: str, since: str) -> list[dict[st
     """The writers' requests that the API server has received since a time, as soon as one of `name` is among them."""
     deadline = time.monotonic() + 60
     while True:
-        entries = [json.loads(line) for line in audit_log.read_text(encoding="utf-8").splitlines()]
         late = [
             item
-            for item in entries
+            for item in auditlog.entries(audit_log)
             if item.get("userAgent", "").startswith("writer-") and item["requestReceivedTimestamp"] > since[:26] + "Z"
         ]
         if any(item["userAgent"] == name for item in late):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.node.conftest import CHAINED, DEFAULT_ENTRY, HISTORY, NEWEST, SOURCE, Node, wait_until
 
+import auditlog
 from cnichain.node.conflist import parse
 from cnichain.node.splice import derive
 
@@ -153,7 +154,7 @@ def test_a_steady_node_writes_nothing_not_even_after_a_restart(
     cluster: Kubectl, control_plane: Any, node: Node
 ) -> None:
     def writes() -> int:
-        lines = [json.loads(line) for line in Path(control_plane.audit_log).read_text().splitlines()]
+        lines = auditlog.entries(Path(control_plane.audit_log))
         return sum(line["verb"] == "patch" and line["userAgent"] == "cnichain-agent" for line in lines)
 
     _apply(cluster, primary="aws-vpc-cni")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import auditlog
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.manifests import POOLS
 from cnichain.dev.nodefolder import NodeFolder
@@ -222,9 +223,7 @@ class Harness:
 
     def audit(self, start: int = 0) -> list[Object]:
         """Everybody's requests from line `start` of the audit log on."""
-        text = self.control_plane.audit_log.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # the API server may be in the middle of its last line
-        return [json.loads(line) for line in whole.splitlines()[start:]]
+        return auditlog.entries(self.control_plane.audit_log, start)
 
     def audited(self, start: int = 0, agent: str = "cnichain-operator") -> list[Object]:
         """The same of one program alone, by the beginning of its user agent: the operator's, if none is named."""
@@ -232,7 +231,7 @@ class Harness:
 
     def audit_length(self) -> int:
         """How many lines the audit log has."""
-        return len(self.control_plane.audit_log.read_text(encoding="utf-8").splitlines())
+        return len(auditlog.whole_lines(self.control_plane.audit_log))
 
 
 @contextmanager

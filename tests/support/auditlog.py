@@ -1,0 +1,15 @@
+"""The API server's audit log, read while the API server writes it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def whole_lines(log: Path) -> list[str]:
+    """The lines that are written to their end: the API server may be in the middle of the last one."""
+    return log.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def entries(log: Path, start: int = 0) -> list[dict[str, Any]]:
+    """The requests from line `start` on, in the order in which they ended."""
+    return [json.loads(line) for line in whole_lines(log)[start:]]
