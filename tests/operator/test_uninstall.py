@@ -165,6 +165,7 @@ def test_uninstall_restores_every_node_first_and_goes_in_reverse_order(
             assert taints(world, folder.root.name) & set(TAINTS) == set()
         assert taints(world, lost.root.name) >= set(TAINTS), "a node that was given up is not opened"
         assert world.exists("crd", "ciliumnetworkpolicies.cilium.io")
+        assert len(events(world, "Uninstalled")) == 1
         (said,) = events(world, "Uninstalled")
         for told in ("2 nodes run the primary CNI alone", lost.root.name, "CustomResourceDefinitions", "restart them"):
             assert told in said
