@@ -93,7 +93,7 @@ def commands(page: Path, *programs: str) -> list[Command]:
     prose. `programs` are what a line begins with, such as "kubectl cnichain"."""
     found = []
     for block in blocks(page):
-        if block.language in SHELLS:
+        if block.language in ("", *SHELLS):
             for line in _joined(block.text):
                 found += [Command(block.where, line, words, prose=False) for words in _called(line, programs)]
     name = str(page.relative_to(ROOT))
