@@ -51,7 +51,7 @@ generate: $(STAMP) ## Write the generated files (CRDs, docs tables)
 
 docs: $(STAMP) ## Build the documentation as a site, into docs/_build/html
 	@$(BIN)/python tools/generate.py --check
-	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 lock: $(STAMP) ## Compile the requirements files from pyproject.toml
