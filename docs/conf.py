@@ -23,12 +23,17 @@ NAV = {
         "calico",
         "certificates",
         "gitops",
+        "analyze",
+        "airgap",
         "uninstall",
     ],
+    "Observe and prove": ["metrics", "overhead", "audit", "policies", "evidence"],
     "When something is wrong": ["troubleshooting", "reasons", "faults"],
-    "Reference": ["resource", "compatibility", "security", "permissions", "architecture", "performance"],
+    "Reference": ["cli", "resource", "compatibility", "security", "permissions", "architecture", "performance"],
 }
 """The pages of the site, by part, in the order of its menu. A page that is missing here fails the build."""
+BELOW = {"metrics": "runbooks/*"}
+"""Pages that stand below another one in the menu."""
 
 project = "CNIChain"
 author = "The CNIChain authors"
@@ -65,9 +70,11 @@ def _menu() -> str:
 
 
 def _read(_app: object, docname: str, source: list[str]) -> None:
-    """Add the menu to the first page, so that the page itself stays plain Markdown."""
+    """Add the menu to the pages that hold it, so that they stay plain Markdown themselves."""
     if docname == root_doc:
         source[0] += _menu()
+    if docname in BELOW:
+        source[0] += f"\n```{{toctree}}\n:hidden:\n:glob:\n\n{BELOW[docname]}\n```\n"
 
 
 def setup(app: object) -> None:
