@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 KEEP ?=
 CHART_DIR ?=
 
-.PHONY: help setup tools demo test unit bench-agent lint generate lock clean
+.PHONY: help setup tools demo test unit bench-agent lint generate docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,9 +49,14 @@ lint: $(STAMP) ## Check style, types, import arrows, and that generated files ar
 generate: $(STAMP) ## Write the generated files (CRDs, docs tables)
 	@$(BIN)/python tools/generate.py
 
+docs: $(STAMP) ## Build the documentation as a site, into docs/_build/html
+	@$(BIN)/python tools/generate.py --check
+	@$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 lock: $(STAMP) ## Compile the requirements files from pyproject.toml
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.txt -o requirements/base.txt
 
 clean: ## Remove what this Makefile made (the tool cache stays)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build

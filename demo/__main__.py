@@ -13,10 +13,10 @@ from pathlib import Path
 from cnichain.dev.background import down
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.errors import DevError
-from cnichain.dev.layout import default_dir
+from cnichain.dev.layout import Layout, default_dir
 from cnichain.dev.nodefolder import write_aws_conflist
+from cnichain.dev.parts import Parts
 from demo.charts import ROOT, find_charts
-from demo.parts import Parts
 from demo.show import Screen
 from demo.story import adopt, follow_upgrade, go_back
 
@@ -63,7 +63,7 @@ def _run(screen: Screen, cleanup: ExitStack, *, keep: bool, stand_in: bool) -> N
     else:
         control_plane = undo.enter_context(ControlPlane.run(directory / "cluster", nodes=NODES, eks=True))
     screen.say(f"Ready after {time.monotonic() - started:.1f} s with {NODES} nodes shaped like EKS nodes.")
-    parts = Parts(control_plane)
+    parts = Parts(Layout(control_plane.directory), control_plane.toolbox.path("helm"))
     undo.callback(parts.stop)
     for folder in parts.folders:
         write_aws_conflist(folder.conf_dir, egress_mtu=9001)
@@ -71,7 +71,7 @@ def _run(screen: Screen, cleanup: ExitStack, *, keep: bool, stand_in: bool) -> N
     screen.say(f"Charts: {charts.said}")
     control_plane.run_kubectl("apply", "--server-side", f"--filename={ROOT / 'crds'}")
     control_plane.run_kubectl("apply", "--server-side", f"--filename={ROOT / 'deploy/base/namespace.yaml'}")
-    parts.start_operator(charts)
+    parts.start_operator(chart_dir=charts.folder, catalogue=charts.catalogue)
     parts.start_agents()
     adopt(screen, control_plane, parts)
     follow_upgrade(screen, control_plane, parts)

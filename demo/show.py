@@ -6,7 +6,7 @@ import textwrap
 import time
 
 from cnichain.dev.controlplane import ControlPlane
-from demo.parts import Parts
+from cnichain.dev.parts import Parts
 
 WIDTH = 79
 

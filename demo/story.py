@@ -9,9 +9,9 @@ from cnichain.api.names import CONFLIST_FILE
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.errors import DevError
 from cnichain.dev.nodefolder import write_aws_conflist
+from cnichain.dev.parts import Parts
 from cnichain.dev.podstages import STUCK
 from demo.charts import ROOT
-from demo.parts import Parts
 from demo.show import Screen
 
 READY_SECONDS = 180.0

@@ -13,6 +13,8 @@ from cnichain.catalogue.verdict import Level
 from monitoring.dashboards import DASHBOARDS, as_json
 from monitoring.page import metrics_page
 from monitoring.rules import prometheus_rule
+from permissions_page import permissions_page
+from resource_page import resource_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -130,6 +132,8 @@ def generated() -> Iterator[tuple[Path, str]]:
         yield ROOT / "crds" / f"{crd['metadata']['name']}.yaml", render(crd)
     yield ROOT / "docs" / "reasons.md", reasons_page()
     yield ROOT / "docs" / "compatibility.md", compatibility_page()
+    yield ROOT / "docs" / "resource.md", resource_page()
+    yield ROOT / "docs" / "permissions.md", permissions_page(ROOT / "deploy" / "base")
     yield ARGOCD / "argocd-cm.yaml", argocd_cm()
     yield ROOT / "docs" / "metrics.md", metrics_page()
     yield MONITORING / "prometheusrule.yaml", prometheus_rule()

@@ -107,6 +107,7 @@ def test_writes_the_chain(files: dict[str, bytes | Kind], known: Known, cause: N
     decision = decided(files, known=known)
     assert written(decision) == content
     assert decision.cause is cause, decision.message
+    assert decision.reason is Reason.CHAIN_REPAIRED
     again = decided({**files, CHAINED: content}, known=known)
     assert again.action is None, f"written again and again: {again.message}"
     assert again.in_place

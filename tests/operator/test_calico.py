@@ -226,6 +226,7 @@ def test_removal_in_order_also_by_an_operator_that_was_killed(world: Harness, op
         )
         world.kubectl("patch", "installation", "default", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
         world.wait("the removal is done", lambda: world.conditions()["CalicoReady"]["reason"] == "Disabled")
+        world.wait("its end is told of", lambda: "CalicoRemoved" in world.reasons_of_events(), 20)
         world.wait_ready()
     done = audit(world, start)
     order = [("patch", CILIUM_CONFIG), ("delete", INSTALLATIONS), ("delete", DEPLOYMENT),

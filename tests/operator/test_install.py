@@ -62,6 +62,8 @@ def test_it_becomes_ready_and_kubectl_wait_sees_it(world: Harness, running: list
         "RolledBack": "False",
         "CatalogueValid": "True",
     }
+    assert world.conditions()["PodsManaged"]["reason"] == "NotMeasured"
+    world.wait("the stages are told of", lambda: "StageApplied" in world.reasons_of_events(), 20)
     row = world.kubectl("get", "cnichain", "--no-headers").split()
     assert row[:7] == ["default", "aws-vpc-cni", "1.17.3", "Ready", "3/3", "Unknown", "True"]
 

@@ -1,9 +1,11 @@
 """A change on its way over three nodes, one at a time: canary, soak, waves, pause, failure and the way back."""
 
 import json
+import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +56,21 @@ def files(folders: list[NodeFolder]) -> dict[str, dict[str, bytes]]:
         folder.root.name: {path.name: path.read_bytes() for path in sorted(folder.conf_dir.iterdir()) if path.is_file()}
         for folder in folders
     }
+
+
+@contextmanager
+def ready_reasons(world: Harness) -> Iterator[Path]:
+    """A file to which the reason of Ready is written whenever the CNIChain changes."""
+    path = world.work / "reasons"
+    watch = [str(world.control_plane.kubectl), f"--kubeconfig={world.control_plane.kubeconfig}"]
+    watch += ["get", "cnichain", "default", "--watch"]
+    watch.append('--output=jsonpath={.status.conditions[?(@.type=="Ready")].reason}{"\\n"}')
+    with path.open("wb") as output, subprocess.Popen(watch, stdout=output, stderr=subprocess.DEVNULL) as watcher:
+        try:
+            world.wait("the watch has begun", lambda: path.stat().st_size > 0, 20)
+            yield path
+        finally:
+            watcher.terminate()
 
 
 def rollout(world: Harness) -> dict[str, Any]:
@@ -132,8 +149,10 @@ def test_it_is_not_tried_again_until_somebody_says_so(world: Harness, running: l
 
 
 def test_a_spec_that_works_goes_on(world: Harness, running: list[NodeFolder]) -> None:
-    world.apply_chain(NEW)
-    world.wait_ready()
+    with ready_reasons(world) as seen:
+        world.apply_chain(NEW)
+        world.wait_ready()
+    assert "PullingImages" in seen.read_text(encoding="utf-8").split(), "images are pulled before anything changes"
     assert all("1.17.18" in image for _, image in agents(world).values())
     assert world.conditions()["RolledBack"]["status"] == "False"
     assert "rejected" not in world.get("cnichain", "default")["status"]

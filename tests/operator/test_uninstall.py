@@ -165,6 +165,7 @@ def test_uninstall_restores_every_node_first_and_goes_in_reverse_order(
             assert taints(world, folder.root.name) & set(TAINTS) == set()
         assert taints(world, lost.root.name) >= set(TAINTS), "a node that was given up is not opened"
         assert world.exists("crd", "ciliumnetworkpolicies.cilium.io")
+        assert len(events(world, "Uninstalled")) == 1
         (said,) = events(world, "Uninstalled")
         for told in ("2 nodes run the primary CNI alone", lost.root.name, "CustomResourceDefinitions", "restart them"):
             assert told in said
@@ -255,10 +256,13 @@ def test_the_way_out_without_an_operator_is_as_documented(world: Harness, folder
         for folder in (first, second):
             agents.enter_context(world.agent(folder))
         lost_agent.enter_context(world.agent(lost))
-        with installed(world, UNINSTALL):
+        # In a cluster the operator is a Deployment; here it is a process, and this one is what the commands scale.
+        world.kubectl("create", "deployment", "cnichain-operator", "-n", "cnichain-system", "--image=x.invalid/x:1")
+        with installed(world, UNINSTALL) as stack:
+            world.kill_operator()
+            break_the_glass(world, first, stack)
             world.kill_operator()
             lost_agent.close()
-        world.kubectl("create", "deployment", "cnichain-operator", "-n", "cnichain-system", "--image=x.invalid/x:1")
         primary = (lost.conf_dir / "10-aws.conflist").read_bytes()
         for block in blocks:
             text = block.replace("--timeout=60s", "--timeout=10s")
@@ -272,6 +276,19 @@ def test_the_way_out_without_an_operator_is_as_documented(world: Harness, folder
         assert sorted(path.name for path in folder.conf_dir.iterdir()) == ["10-aws.conflist"]
     assert not (lost.bin_dir / "cilium-cni").exists()
     assert world.exists("daemonset", "aws-node", "-n", "kube-system")
+
+
+def break_the_glass(world: Harness, folder: NodeFolder, stack: ExitStack) -> None:
+    """The commands for pods that must start now, on one node, and the way back to the chain. No operator runs."""
+    hold, unchain, go_on = [
+        block.replace("NODE", folder.root.name) for block in commands("Break the glass: pods must start, now")
+    ]
+    shell(world, hold)
+    shell(world, unchain)
+    assert sorted(path.name for path in folder.conf_dir.iterdir()) == ["10-aws.conflist"]
+    stack.enter_context(world.operator())
+    shell(world, go_on)
+    assert (folder.conf_dir / CHAINED).exists(), "the operator has the chain put back"
 
 
 def commands(heading: str) -> list[str]:

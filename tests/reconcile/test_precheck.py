@@ -37,3 +37,9 @@ def test_a_good_spec_has_nothing_but_ok() -> None:
 )
 def test_what_a_spec_is_refused_for(spec: dict[str, Any], installed: str, code: str, expected: tuple[str, str]) -> None:
     assert levels({"cilium": {"version": "1.20.0"}} | spec, installed)[code] == expected
+
+
+def test_a_value_that_the_minor_reads_elsewhere_is_taken_there_and_told() -> None:
+    moved = {"version": "1.20.0", "values": {"hubble": {"export": {"fileMaxSizeMb": 20}}}}
+    assert levels({"cilium": moved})["spec-values"] == ("warning", "ValueMoved")
+    assert levels({"cilium": moved | {"version": "1.17.18"}})["spec-values"] == ("ok", "PreflightPassed")

@@ -10,16 +10,26 @@ from pathlib import Path
 
 import click
 
+from cnichain.api.names import SYSTEM_NAMESPACE
 from cnichain.dev.background import Status
 from cnichain.dev.background import down as stop_control_plane
 from cnichain.dev.background import status as control_plane_status
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.errors import DevError
 from cnichain.dev.kubectl import Kubectl
-from cnichain.dev.layout import Phase, default_dir
+from cnichain.dev.layout import Phase, default_dir, tail
 from cnichain.dev.manifests import POOLS
+from cnichain.dev.parts import Parts
 from cnichain.dev.progress import Progress, duration
 from cnichain.dev.toolchain import GROUPS, ensure
+
+PREREQUISITES = (
+    ("kubectl apply --server-side -f crds/", "crd", "cnichains.cnichain.io"),
+    ("kubectl apply --server-side -f deploy/base/namespace.yaml", "namespace", SYSTEM_NAMESPACE),
+)
+"""What `run` does not bring, since a cluster gets it the same way: the command, and what is then there."""
+SETTLED_SECONDS = 2.0
+"""For so long `run` looks whether operator and agents stay."""
 
 _dir_option = click.option(
     "--dir",
@@ -38,6 +48,7 @@ def dev() -> None:
     \b
     cnichain dev up --nodes 3 --eks     a cluster like EKS, in some seconds
     export KUBECONFIG=...               as `up` prints it
+    cnichain dev run                    operator and agents, once CRDs and namespace are there
     cnichain dev down                   everything is gone again
 
     etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real programs; kwok plays kubelet. They are
@@ -100,6 +111,59 @@ def up(directory: Path, port: int | None, nodes: int, pools: tuple[str, ...], ek
             return
         control_plane = ControlPlane.up(directory, nodes=nodes, pools=pools, eks=eks, port=port or 0, toolbox=toolbox)
         _report_up(control_plane, eks, time.monotonic() - started)
+
+
+@dev.command()
+@_dir_option
+@click.option(
+    "--chart-dir",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    envvar="CNICHAIN_CHART_DIR",
+    help="Folder of charts; left out: Cilium's Helm repository.",
+)
+def run(directory: Path, chart_dir: Path | None) -> None:
+    """Run the operator, and an agent for each node, on the control plane that `up --eks` has started.
+
+    They are what deploy/base runs in a cluster, as processes on this machine, since the pods of the local control plane
+    run no programs. They go on in the background until `cnichain dev down`. CRDs and namespace must be there before:
+
+    \b
+    kubectl apply --server-side -f crds/
+    kubectl apply --server-side -f deploy/base/namespace.yaml
+    """
+    with _errors():
+        layout = control_plane_status(directory).layout
+        toolbox = ensure("controlplane")
+        parts = Parts(layout, toolbox.path("helm"))
+        if not control_plane_status(directory).running:
+            raise DevError(f"No control plane runs in {layout.root}. `cnichain dev up --nodes 3 --eks` starts one.")
+        if not parts.folders:
+            raise DevError(
+                f"The control plane in {layout.root} has no node folders. Stop it with `cnichain dev down`, and start "
+                "it with `cnichain dev up --nodes 3 --eks`."
+            )
+        if parts.running():
+            raise DevError(f"The operator runs already; its log is {parts.log_of('operator')}.")
+        kubectl = Kubectl(toolbox.path("kubectl"), layout.kubeconfig)
+        for command, *wanted in PREREQUISITES:
+            if not kubectl.run("get", *wanted, "--ignore-not-found", "--output=name").strip():
+                raise DevError(f"The cluster has no {wanted[-1]} yet: {command}")
+        _start(parts, chart_dir)
+    click.echo(f"Operator and {len(parts.folders)} agents run. Logs: {layout.logs}", err=True)
+
+
+def _start(parts: Parts, chart_dir: Path | None) -> None:
+    """Start operator and agents, and look whether they end at once, as with a helm that is not there."""
+    parts.start_operator(chart_dir=chart_dir)
+    parts.start_agents()
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while time.monotonic() < deadline:
+        if ended := parts.ended():
+            parts.stop()
+            raise DevError(
+                f"{ended} has ended. The end of its log, {parts.log_of(ended)}:\n{tail(parts.log_of(ended))}"
+            )
+        time.sleep(0.1)  # between two looks at the processes
 
 
 @dev.command()
