@@ -8,7 +8,9 @@ so the rules also hold where one Prometheus has many clusters. Only the operator
 from dataclasses import dataclass
 from enum import StrEnum
 
-RUNBOOKS = "https://github.com/cnichain/cnichain/blob/main/docs/runbooks"
+from cnichain.api.names import DOCS_URL
+
+RUNBOOKS = f"{DOCS_URL}/runbooks"
 DENIED = 'hubble_drop_total{reason=~"POLICY_DENIED|POLICY_DENY"}'
 """As the gate of a rollout counts them (operator/cnichain/rollout/drops.py), with the same factor and step."""
 

@@ -8,11 +8,10 @@ from itertools import pairwise
 
 import click
 
+from cnichain.api.names import DOCS_URL
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.cli.common import COLUMNS
 
-DOCS_URL = "https://cnichain.github.io/cnichain"
-"""Where the pages of docs/ are, as HTML."""
 ELLIPSIS = "..."
 GAP = "  "
 
@@ -56,7 +55,7 @@ class Style:
 
 def link(reason: Reason | str) -> str:
     """The page of the documentation that is about a reason code."""
-    return f"{DOCS_URL}/reasons.html#{str(reason).lower()}"
+    return f"{DOCS_URL}/reasons.md#{str(reason).lower()}"
 
 
 def fix_of(reason: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 from cnichain.api.chain import CNIChainSpec, PolicyEngine
 from cnichain.api.chainnode import NodeState
+from cnichain.api.names import DOCS_URL
 from cnichain.api.times import parse_rfc3339
 from cnichain.cli.chainview import ChainView
-from cnichain.cli.layout import DOCS_URL, Mark, Style, age, fields, wrap
+from cnichain.cli.layout import Mark, Style, age, fields, wrap
 from cnichain.plan.coverage import MEANING, Cause, cause_of, node_states
 from cnichain.plan.nodes import chain_node_record, node_record
 from cnichain.plan.pods import PodRecord, endpoint_record, is_managed, pod_record
@@ -227,7 +228,7 @@ def _verdict(trace: Trace, style: Style) -> Iterator[str]:
             yield from _marked(Mark.BAD, f"NOT managed by Cilium: {trace.cause.value}: {MEANING[trace.cause]}.", style)
             yield from wrap(_not_enforced(engine), "  ")
             yield from wrap(ADVICE[trace.cause], "  -> ", "     ")
-            yield f"  {DOCS_URL}/coverage.html"
+            yield f"  {DOCS_URL}/coverage.md"
         case Verdict.OUT_OF_SCOPE:
             yield from _marked(Mark.NONE, f"Out of scope: {trace.kind}.", style)
             why = NO_CHAIN_FOR.get(trace.kind, "The chain is not for its node, so Cilium does not manage it.")
