@@ -157,7 +157,8 @@ def test_the_audit_log_tells_a_write_from_a_read(control_plane: ControlPlane, un
     control_plane.run_kubectl("create", "configmap", "audited", "--namespace=default")
 
     def entries() -> list[dict[str, Any]]:
-        return [one for one in auditlog.entries(control_plane.audit_log) if one["objectRef"].get("name") == "audited"]
+        found = auditlog.entries(control_plane.audit_log)
+        return [one for one in found if one.get("objectRef", {}).get("name") == "audited"]
 
     until(lambda: bool(entries()), "the write is in the audit log")
     assert {entry["verb"] for entry in entries()} == {"create"}

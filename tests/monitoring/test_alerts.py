@@ -115,4 +115,4 @@ def test_every_alert_says_what_where_and_what_to_do() -> None:
     for group in groups():
         for rule in group["rules"]:
             assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}, rule["alert"]
-            assert rule["annotations"]["runbook_url"].endswith(f"/docs/runbooks/{rule['alert']}.md")
+            assert rule["annotations"]["runbook_url"].endswith(f"/runbooks/{rule['alert']}.html")

@@ -178,7 +178,7 @@ def test_a_node_that_is_shadowed_fails_every_view(world: Harness, folders: list[
     assert "2/3 verified (2 InSync, 1 Shadowed)" in run(world, "cnichain tree", code=1)
     text = run(world, "cnichain check --category conflist", code=1)
     assert "× on nodes: ConflistShadowed\n    1 of 3 nodes: " in text
-    assert "/reasons.md#conflistshadowed\n" in text
+    assert "/reasons.html#conflistshadowed\n" in text
     shadow.unlink()
     world.wait_ready()
     conflist = folders[0].conf_dir / "05-cilium.conflist"

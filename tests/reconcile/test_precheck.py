@@ -40,6 +40,6 @@ def test_what_a_spec_is_refused_for(spec: dict[str, Any], installed: str, code: 
 
 
 def test_a_value_that_the_minor_reads_elsewhere_is_taken_there_and_told() -> None:
-    moved = {"version": "1.20.0", "values": {"hubble": {"export": {"fileMaxSizeMb": 20}}}}
+    moved = {"version": "1.20.0", "values": {"hubble": {"relay": {"dialTimeout": "5s"}}}}
     assert levels({"cilium": moved})["spec-values"] == ("warning", "ValueMoved")
     assert levels({"cilium": moved | {"version": "1.17.18"}})["spec-values"] == ("ok", "PreflightPassed")

@@ -16,7 +16,8 @@ def end_state(world: Harness) -> Object:
     found.pop("ConfigMap cnichain-system/cnichain-history-default", None)
     history = ("configmap", "cnichain-history-default", "-n", "cnichain-system")
     known = world.get(*history)["data"] if world.exists(*history) else {}
-    good = {key: value for key, value in json.loads(known.get("good.json", "{}")).items() if key != "time"}
+    recorded = json.loads(known.get("good.json", "{}"))
+    good = {key: value for key, value in recorded.items() if key not in {"time", "revision"}}
     found["history"] = {"firstMinor": known.get("firstMinor"), "good": good, "rejected": known.get("rejected.json")}
     entries = [json.loads(line) for line in inventory(world).splitlines()]
     found["inventory"] = {

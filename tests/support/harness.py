@@ -94,9 +94,9 @@ class Harness:
         return found
 
     def wait_ready(self) -> Object:
-        """Wait until the chain is Ready; the condition."""
-        found: Object = self.wait("Ready is True", lambda: self._ready().get("status") == "True" and self._ready())
-        return found
+        """Wait until the chain is Ready as its newest spec wants it; the condition."""
+        self.wait_through()
+        return self._ready()
 
     def wait_through(self, seconds: float = READY_SECONDS) -> None:
         """Wait until the chain is Ready as its newest spec wants it."""
@@ -110,7 +110,8 @@ class Harness:
         self.wait("Ready is True for the newest spec", is_through, seconds)
 
     def _ready(self) -> Object:
-        return self.conditions().get("Ready", {})
+        found: Object = self.conditions().get("Ready", {})
+        return found
 
     def wait_quiet(self, requests: Callable[[], int]) -> None:
         """Wait until no request was made for two seconds: the last pass is over. requests: how many so far."""

@@ -37,7 +37,7 @@ class Alert:
     @property
     def runbook_url(self) -> str:
         """Where it is told what to do."""
-        return f"{RUNBOOKS}/{self.name}.md"
+        return f"{RUNBOOKS}/{self.name}.html"
 
 
 CHAIN = (

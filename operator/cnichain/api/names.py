@@ -63,5 +63,6 @@ RETRY_ANNOTATION: Final = "cnichain.io/retry"
 SKIP_NODE_ANNOTATION: Final = "cnichain.io/skip-node"
 """On a CNIChain that is being uninstalled: names of nodes, separated by commas, that it is not to wait for."""
 
-DOCS_URL: Final = "https://github.com/cnichain/cnichain/blob/main/docs"
-"""Where the pages of docs/ can be read: hints of the command line and runbooks of alerts point there."""
+DOCS_URL: Final = "https://cnichain.github.io/cnichain"
+"""Where the site of docs/ is (`make docs`): hints of the command line, on lines of 80 columns, and runbooks of alerts
+point there."""

@@ -55,7 +55,7 @@ class Style:
 
 def link(reason: Reason | str) -> str:
     """The page of the documentation that is about a reason code."""
-    return f"{DOCS_URL}/reasons.md#{str(reason).lower()}"
+    return f"{DOCS_URL}/reasons.html#{str(reason).lower()}"
 
 
 def fix_of(reason: str) -> str:

@@ -228,7 +228,7 @@ def _verdict(trace: Trace, style: Style) -> Iterator[str]:
             yield from _marked(Mark.BAD, f"NOT managed by Cilium: {trace.cause.value}: {MEANING[trace.cause]}.", style)
             yield from wrap(_not_enforced(engine), "  ")
             yield from wrap(ADVICE[trace.cause], "  -> ", "     ")
-            yield f"  {DOCS_URL}/coverage.md"
+            yield f"  {DOCS_URL}/coverage.html"
         case Verdict.OUT_OF_SCOPE:
             yield from _marked(Mark.NONE, f"Out of scope: {trace.kind}.", style)
             why = NO_CHAIN_FOR.get(trace.kind, "The chain is not for its node, so Cilium does not manage it.")

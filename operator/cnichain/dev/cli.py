@@ -48,7 +48,7 @@ def dev() -> None:
     \b
     cnichain dev up --nodes 3 --eks     a cluster like EKS, in some seconds
     export KUBECONFIG=...               as `up` prints it
-    cnichain dev run                    operator and agents, after CRDs and namespace
+    cnichain dev run                    operator and agents (CRDs first)
     cnichain dev down                   everything is gone again
 
     etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real programs; kwok plays kubelet. They are
