@@ -171,7 +171,7 @@ def test_a_value_changes_what_it_says_and_stays_runnable(
 def test_lists_and_maps_arrive_where_they_belong(tmp_path: Path) -> None:
     values: Object = {}
     for path, value in OTHER.items():
-        if path.startswith(("operator.", "agent.", "image.", "imagePullSecrets", "kubernetesApi.")):
+        if path.startswith(("operator.", "agent.", "image", "kubernetesApi.")) and path != "image.tag":
             values = merged(values, path, value)
     made = rendered(tmp_path, values)
     for key, name in ((DEPLOYMENT, "cnichain-operator"), (DAEMONSET, "cnichain-agent")):
@@ -217,6 +217,7 @@ def test_without_metrics_nothing_listens_for_them(tmp_path: Path) -> None:
         ({"image": {"digest": "sha256:abc"}}, "digest"),
         ({"agent": {"maxUnavailable": "0%"}}, "maxUnavailable"),
         ({"leaderElection": {"enabled": False}}, "set operator.replicas to 1"),
+        ({"image": {"tag": "1.2.3", "digest": f"sha256:{'a' * 64}"}}, "name two images"),
         ({"charts": {"dir": "/a", "configMap": "b"}}, "set one of them"),
         ({"metrics": {"enabled": False}, "monitoring": MONITORED}, "needs metrics.enabled"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,10 +45,39 @@ def test_the_chart_is_installed_upgraded_and_taken_off(cluster: ControlPlane, tm
     assert versions(cluster) == before, "an upgrade to the same chart changes nothing"
     run("upgrade", "cnichain", str(CHART), "--set=oneNode=true", "--wait", "--timeout=60s")
     assert versions(cluster)["deployment.apps/cnichain-operator"] != before["deployment.apps/cnichain-operator"]
+    newer = next_release(tmp_path)
+    run("upgrade", "cnichain", str(newer), "--wait", "--timeout=60s")
+    assert "Newer" not in columns(cluster), "helm upgrades CRDs now: docs/install.md says that it does not"
+    crds = tmp_path / "crds.yaml"
+    crds.write_text(run("show", "crds", str(newer)), encoding="utf-8")
+    kubectl("apply", "--server-side", "--force-conflicts", f"--filename={crds}")
+    assert "Newer" in columns(cluster), "the way of docs/install.md did not upgrade them"
     run("uninstall", "cnichain", "--wait", "--timeout=60s")
     assert versions(cluster) == {}
     kubectl("get", "crd", "cnichains.cnichain.io", "cnichainnodes.cnichain.io")
     kubectl("get", "namespace", "tigera-operator")
+
+
+def next_release(folder: Path) -> Path:
+    """A chart whose CRD has another column."""
+    newer = folder / "newer"
+    shutil.copytree(CHART, newer)
+    crd = newer / "crds/cnichains.cnichain.io.yaml"
+    text = crd.read_text(encoding="utf-8")
+    crd.write_text(text.replace("- name: Primary\n", "- name: Newer\n", 1), encoding="utf-8")
+    return newer
+
+
+def columns(cluster: ControlPlane) -> str:
+    """The columns of `kubectl get cnichains`."""
+    path = "{.spec.versions[0].additionalPrinterColumns[*].name}"
+    return cluster.run_kubectl("get", "crd", "cnichains.cnichain.io", f"--output=jsonpath={path}")
+
+
+def pods(cluster: ControlPlane) -> set[str]:
+    """The uids of our pods."""
+    listed = cluster.run_kubectl("get", "pods", f"--namespace={OURS}", "--output=json")
+    return {item["metadata"]["uid"] for item in json.loads(listed)["items"]}
 
 
 def versions(cluster: ControlPlane) -> dict[str, int]:
@@ -68,13 +98,24 @@ def test_install_yaml_is_crds_and_base() -> None:
 
 def test_one_apply_of_install_yaml_installs(cluster: ControlPlane) -> None:
     kubectl = cluster.run_kubectl
-    applied = kubectl("apply", "--server-side", f"--filename={INSTALL}")
+    applied = kubectl("apply", "--server-side", "--force-conflicts", f"--filename={INSTALL}")
     assert len(applied.splitlines()) == len(list(yaml.safe_load_all(INSTALL.read_text(encoding="utf-8"))))
     for workload in ("deployment/cnichain-operator", "daemonset/cnichain-agent"):
         kubectl("rollout", "status", workload, f"--namespace={OURS}", "--timeout=60s", timeout=70)
     before = versions(cluster)
     kubectl("apply", "--server-side", f"--filename={INSTALL}")
     assert versions(cluster) == before
+
+
+def test_helm_takes_over_what_kubectl_has_installed(cluster: ControlPlane, tmp_path: Path) -> None:
+    before = pods(cluster)
+    arguments = ("install", "cnichain", str(CHART), f"--namespace={OURS}", "--take-ownership", "--force-conflicts")
+    done = helm(tmp_path, *arguments, "--wait", "--timeout=60s", kubeconfig=cluster.kubeconfig)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kubectl = cluster.run_kubectl
+    kubectl("rollout", "status", "deployment/cnichain-operator", f"--namespace={OURS}", "--timeout=30s")
+    assert before, "nothing ran before"
+    assert pods(cluster) == before, "pods were replaced"
 
 
 def test_the_api_server_takes_the_chart_with_every_kind_of_value(cluster: ControlPlane, tmp_path: Path) -> None:

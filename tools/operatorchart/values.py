@@ -59,7 +59,7 @@ def table(operator: Workload, agent: Workload) -> list[Value]:
             "image.digest",
             "",
             {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
-            "`sha256:...`; wins over the tag.",
+            "`sha256:...`, in place of a tag. A released chart has that of its image here.",
         ),
         Value(
             "image.pullPolicy",
