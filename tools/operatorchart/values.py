@@ -53,6 +53,10 @@ def table(operator: Workload, agent: Workload) -> list[Value]:
     """Every value, in the order of values.yaml."""
     repository, _, _ = operator.container["image"].rpartition(":")
     return [
+        Value(
+            "oneNode", False, SWITCH, "For a cluster with one node: one operator, whatever `operator.replicas` says."
+        ),
+        Value("imagePullSecrets", [], OBJECTS, "Of both pods, as `[{name: registry}]`."),
         Value("image.repository", repository, TEXT, "Image of operator and agent."),
         Value("image.tag", "", TEXT, "Empty: the version of the chart."),
         Value(
@@ -67,16 +71,12 @@ def table(operator: Workload, agent: Workload) -> list[Value]:
             {"enum": ["", "Always", "IfNotPresent", "Never"]},
             "Empty: the default of Kubernetes.",
         ),
-        Value("imagePullSecrets", [], OBJECTS, "Of both pods, as `[{name: registry}]`."),
         Value(
             "namespace.create",
             False,
             SWITCH,
             "Make the Namespace `cnichain-system` with its Pod Security label as an object of the chart. For GitOps "
             "tools, which render the chart; `helm install` needs the namespace before.",
-        ),
-        Value(
-            "oneNode", False, SWITCH, "For a cluster with one node: one operator, whatever `operator.replicas` says."
         ),
         Value(
             "kubernetesApi.host",
