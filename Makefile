@@ -57,6 +57,7 @@ docs: $(STAMP) ## Build the documentation as a site, into docs/_build/html
 lock: $(STAMP) ## Compile the requirements files from pyproject.toml
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.txt -o requirements/base.txt
+	@$(BIN)/uv pip compile --quiet --group pyproject.toml:build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## Remove what this Makefile made (the tool cache stays)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build

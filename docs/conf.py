@@ -13,7 +13,7 @@ sys.path.insert(0, str(DOCS.parent / "operator"))
 from cnichain import __version__  # noqa: E402 - only importable after the line above
 
 NAV = {
-    "Start": ["quickstart", "concepts", "faq", "comparison"],
+    "Start": ["quickstart", "install", "concepts", "faq", "comparison"],
     "Use": [
         "new-nodes",
         "adoption",
@@ -29,7 +29,16 @@ NAV = {
     ],
     "Observe and prove": ["metrics", "overhead", "audit", "policies", "evidence"],
     "When something is wrong": ["troubleshooting", "reasons", "faults"],
-    "Reference": ["cli", "resource", "compatibility", "security", "permissions", "architecture", "performance"],
+    "Reference": [
+        "cli",
+        "resource",
+        "chart",
+        "compatibility",
+        "security",
+        "permissions",
+        "architecture",
+        "performance",
+    ],
 }
 """The pages of the site, by part, in the order of its menu. A page that is missing here fails the build."""
 BELOW = {"metrics": "runbooks/*"}

@@ -13,6 +13,7 @@ from cnichain.catalogue.verdict import Level
 from monitoring.dashboards import DASHBOARDS, as_json
 from monitoring.page import metrics_page
 from monitoring.rules import prometheus_rule
+from operatorchart.chart import chart_files, install_yaml
 from permissions_page import permissions_page
 from resource_page import resource_page
 
@@ -139,6 +140,8 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield MONITORING / "prometheusrule.yaml", prometheus_rule()
     for dashboard in DASHBOARDS:
         yield MONITORING / "dashboards" / f"{dashboard.uid}.json", as_json(dashboard)
+    yield from chart_files(ROOT)
+    yield ROOT / "deploy" / "install.yaml", install_yaml(ROOT)
 
 
 def main() -> int:

@@ -120,6 +120,8 @@ async def _lead(
             memo=Context(keeper, cluster),
             clusterwide=True,
             standalone=True,
+            # Left out, Kopf asks the system for the user's name, and ends where the image knows no such user.
+            identity=settings.instance,  # type: ignore[arg-type] # a NewType of str in Kopf's private modules
             stop_flag=stop,
         )
     finally:
