@@ -6,15 +6,15 @@
 import json
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cnichain.api.chainnode import CiliumEntry
 from cnichain.api.primaries import PROFILES, PrimaryPlugin
 from cnichain.node.conflist import CILIUM_CNI, Conflist, ConflistError, parse
 from cnichain.node.splice import cilium_entry, derive, explain, same_chain, tail_of, validate
+from fuzzing import examples
 
-BUDGET = settings(max_examples=max(500, settings.default.max_examples if settings.default else 0))
 MODE = "aws-cni"
 AWS = PROFILES[PrimaryPlugin.AWS_VPC_CNI]
 
@@ -100,7 +100,7 @@ def _no_constants(text: str) -> Any:
     raise ValueError(text)
 
 
-@BUDGET
+@examples(300)
 @given(ANYTHING)
 @example(b'{"cniVersion":"0.4.0","name":"n","plugins":[{"type":"' + b"a" * 300 + b'"}]}')
 def test_what_is_read_is_what_any_json_reader_reads(content: bytes) -> None:
@@ -126,7 +126,7 @@ def test_what_is_read_is_what_any_json_reader_reads(content: bytes) -> None:
         assert "/" not in plugin.type
 
 
-@BUDGET
+@examples(300)
 @given(ANYTHING, st.booleans(), st.text(max_size=8))
 def test_whatever_is_read_can_be_chained_and_nothing_of_it_is_lost(source: bytes, debug: bool, log: str) -> None:
     primary = _read(source)
@@ -151,7 +151,7 @@ def test_whatever_is_read_can_be_chained_and_nothing_of_it_is_lost(source: bytes
     assert same_chain(again, chained), f"deriving from the result changes it again: {explain(again, chained)}"
 
 
-@BUDGET
+@examples(110)
 @given(ANYTHING, ANYTHING)
 def test_two_files_of_anyones_are_compared_in_words(one: bytes, other: bytes) -> None:
     current, expected = _read(one), _read(other)

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from cnichain.api.chain import parse_spec
@@ -18,8 +18,8 @@ from cnichain.preflight.facts import ClusterFacts
 from cnichain.render.moved import get
 from cnichain.render.reserved import AGENT_SETTINGS, FREE, RESERVED
 from cnichain.render.values import build_values, deep_merge
+from fuzzing import examples
 
-BUDGET = settings(max_examples=max(400, settings.default.max_examples if settings.default else 0))
 Values = dict[str, Any]
 
 _PARTS = sorted({part for key in (*RESERVED, *FREE) for part in key.split(".")})
@@ -90,7 +90,7 @@ def pruned(value: Any) -> Any:
     return {key: item for key, item in inner.items() if item != {}}
 
 
-@BUDGET
+@examples(300)
 @given(_values(), st.sampled_from(_VERSIONS))
 @example({"cni": {"chainingMode": {}}}, "1.18.12")
 @example({"agent": {}}, "1.18.12")
@@ -111,7 +111,7 @@ def test_no_reserved_key_is_smuggled_in(values: Values, version: str) -> None:
             assert isinstance(get(built, path), dict), f"{path} is no mapping any more through {values!r}"
 
 
-@BUDGET
+@examples(100)
 @given(st.sampled_from(sorted(AGENT_SETTINGS)), st.data())
 def test_no_setting_of_the_agent_is_smuggled_in(setting: str, data: st.DataObject) -> None:
     """The agent reads its ConfigMap's keys whatever their case."""
@@ -137,7 +137,7 @@ def test_deep_values_are_read_to_the_bottom(depth: int) -> None:
     assert get(built, ".".join(["podAnnotations"] * depth)) == {"cni": {"exclusive": True}}
 
 
-@BUDGET
+@examples(100)
 @given(_values(), _values())
 def test_a_value_that_is_shared_is_changed_nowhere(one: Values, other: Values) -> None:
     """A YAML alias makes one mapping stand in two places."""
