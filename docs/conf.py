@@ -29,7 +29,16 @@ NAV = {
     ],
     "Observe and prove": ["metrics", "overhead", "audit", "policies", "evidence"],
     "When something is wrong": ["troubleshooting", "reasons", "faults"],
-    "Reference": ["cli", "resource", "compatibility", "security", "permissions", "architecture", "performance"],
+    "Reference": [
+        "cli",
+        "resource",
+        "compatibility",
+        "security",
+        "threat-model",
+        "permissions",
+        "architecture",
+        "performance",
+    ],
 }
 """The pages of the site, by part, in the order of its menu. A page that is missing here fails the build."""
 BELOW = {"metrics": "runbooks/*"}
