@@ -44,7 +44,10 @@ BY_CHART = "rbac.authorization.k8s.io"
 there are, so that it is enough when a verb is used on one."""
 LEFT_OF_AN_ADOPTION = "an uninstallation in the middle of an adoption watches what is left of the other installation"
 OTHERS = "an adoption takes it over and deletes it, where the other installation has it"
+NEW_ONLY = "a new installation makes it, as test_permissions.py does; here it is adopted"
 IDLE = {
+    ("create", "deployments/cilium-operator"): NEW_ONLY,
+    ("create", "daemonsets/cilium"): NEW_ONLY,
     ("patch", "deployments/cilium-pre-flight-check"): OTHERS,
     ("delete", "deployments/cilium-pre-flight-check"): OTHERS,
     ("patch", "deployments/clustermesh-apiserver"): OTHERS,

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from cnichain.dev.nodefolder import NodeFolder
+from cnichain.node.access import from_kubeconfig
+from cnichain.node.api_client import ApiClient
 from harness import ROOT, Harness, Object, harness
 
 pytestmark = pytest.mark.controlplane
@@ -143,6 +146,25 @@ def test_an_agent_that_was_given_more_rights_still_writes_nothing_but_a_status(w
 
     assert "writes nothing of a CNIChainNode but its status" in world.wait("the new right counts", refused, 20)
     assert world.get("cnichainnode", node)["spec"].get("desired") != "Unchained"
+
+
+def test_what_an_agent_says_steers_no_terminal(world: Harness) -> None:
+    """Its own status is an agent's to write, whatever it puts there."""
+    node = nodes(world)[0]
+    said = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe"
+    ready = {"type": "Ready", "status": "False", "reason": "Frozen", "message": said, "lastTransitionTime": "x"}
+    status = {"state": "Frozen", "reason": "Frozen", "message": said, "chain": said, "conditions": [ready]}
+    client = ApiClient(from_kubeconfig(token_of(world, node), None), node)
+    client.apply_status(status, world.get("cnichainnode", node)["metadata"]["uid"])
+    client.close()
+    for command, expected in ((["nodes"], "\\x1b]0;owned"), (["tree"], node.split(".")[0]), (["status"], "Cilium")):
+        done = subprocess.run(
+            [sys.executable, "-m", "cnichain.cli.main", *command, f"--kubeconfig={world.control_plane.kubeconfig}"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert expected in done.stdout, f"{command}: {done.stdout}{done.stderr}"
+        steering = [char for char in said if not char.isprintable()]
+        assert not set(steering) & set(done.stdout + done.stderr), f"{command}: {done.stdout!r}"
 
 
 def test_nobody_else_is_asked(world: Harness) -> None:

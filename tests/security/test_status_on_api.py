@@ -1,5 +1,6 @@
 """The schema check of the fuzz tests says what the real API server says."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,7 +9,14 @@ from typing import Any
 
 import pytest
 
+from cnichain.api.chainnode import NodeStatus, to_wire
 from cnichain.api.crd import chain_crd, node_crd
+from cnichain.dev.controlplane import ControlPlane
+from cnichain.kube.client import KubeClient
+from cnichain.kube.credentials import load_credentials
+from cnichain.kube.resources import CHAINS
+from cnichain.node.access import from_kubeconfig
+from cnichain.node.api_client import ApiClient
 from structural import violations
 
 pytestmark = pytest.mark.controlplane
@@ -76,3 +84,36 @@ def test_both_refuse_the_same(
     how = ("--type=merge", "--subresource=status", "--dry-run=server")
     done = kubectl("patch", kind, name, *how, f"--patch-file={file}", check=False)
     assert (done.returncode != 0) == bool(found), f"ours says {found or 'fine'}, the API server: {done.stderr[:600]}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "😀 é \U0010ffff",
+        "\x7f",
+        "\x00\x1b[2J\x07",
+        "\x85\x9b\u2028\u202e",
+        "\ud800",
+        "\ufeff\ufffe\uffff",
+        "'\"\\\n\t#:{",
+    ],
+)
+def test_any_text_reaches_the_api_server_from_agent_and_operator(
+    crds_installed: ControlPlane, kubectl: Kubectl, objects: None, text: str
+) -> None:
+    """Server-side apply reads YAML, which allows fewer characters than JSON. What cannot be said comes as U+FFFD."""
+    uid = json.loads(kubectl("get", "cnichainnode", "schema", "-ojson").stdout)["metadata"]["uid"]
+    status = to_wire(NodeStatus(message=f"<{text}>"))
+    client = ApiClient(from_kubeconfig(crds_installed.kubeconfig, None), "schema")
+    client.apply_status(status, uid)
+    client.close()
+    seen = json.loads(kubectl("get", "cnichainnode", "schema", "-ojson").stdout)["status"]["message"]
+    assert seen[0] + seen[-1] == "<>"
+    body = {"apiVersion": "cnichain.io/v1alpha1", "kind": "CNIChain", "metadata": {"name": "default"}}
+    waiting = {"observedGeneration": 1, "waiting": {"what": f"<{text}>"}}
+
+    async def write() -> Any:
+        async with KubeClient(load_credentials(crds_installed.kubeconfig), user_agent="test") as operator:
+            return await operator.apply(CHAINS, {**body, "status": waiting}, manager="test", subresource="status")
+
+    assert asyncio.run(write())["status"]["waiting"]["what"] == seen
