@@ -243,7 +243,7 @@ def test_a_new_node_opens_for_pods_only_when_its_chain_is_verified(world: Harnes
         assert "cnichain.io/chain-not-ready" in taints(), "the taint must stay while the chain is not verified"
         with world.agent(folder):
             world.wait("the startup taint is gone", lambda: "cnichain.io/chain-not-ready" not in taints(), 60)
-            assert summary(world) == "4/4"
+            world.wait("status says so a moment later", lambda: summary(world) == "4/4", 30)
             assert "someone.else/taint" in taints(), "other taints are not ours to remove"
             assert (folder.conf_dir / "05-cilium.conflist").exists()
     finally:

@@ -171,6 +171,8 @@ class Reconciler:
         this.events.extend(self._node_news.news(picture.nodes.reports))
         describe(this, picture)
         await self._coverage.observe(this, picture)
+        if any(item.type == Type.READY and item.status == "True" for item in this.status.conditions):
+            await self._overhead.measure(this)  # here, so that nothing comes between the nodes and what status says
         await add_finalizer(self._client, this.chain)
         if spec.suspend:
             this.report.suspended = True
@@ -216,8 +218,6 @@ class Reconciler:
         this.events.extend(certificate_news(certificates, picture.certificates))
         await self._note_waiting(this, spec, rolling)
         await self._coverage.restart(this, asked.unmanaged_pods, settled=healthy)
-        if healthy:
-            await self._overhead.measure(this)
         self._note_health(this, picture, healthy=healthy)
 
     @staticmethod

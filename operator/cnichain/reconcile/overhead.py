@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 EARLY = 0.95
 """Of the interval: a resync comes with some jitter, and is not to be missed by a second."""
-SECONDS = 10.0
+SECONDS = 5.0
+"""For an answer of the metrics API; a pass waits for it."""
 AVERAGED = 6
 """Measurements that are averaged: about the last hour's."""
 

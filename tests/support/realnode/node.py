@@ -199,8 +199,13 @@ class RealNode:
             raise DevError(f"The agent ended with exit code {code}. The end of {agent.log}:\n{tail(agent.log)}")
 
     def reset(self) -> None:
-        """Back to the start: no pods, the stand-in primary alone, no cilium-cni and none of the other stand-ins."""
+        """Back to the start: no pods, the stand-in primary alone, no cilium-cni and none of the other stand-ins.
+
+        Nothing of an agent either: one that remembers a chain brings it back, as it should on a node that had it.
+        """
         self.pods.delete_all()
+        for path in self.layout.agent_state_dir.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in self.layout.conf_dir.iterdir():
             if path.name != PRIMARY_FILE:
                 path.unlink()

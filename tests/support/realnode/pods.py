@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cnichain.dev.controlplane import ControlPlane
+from cnichain.dev.errors import DevError
 from realnode.config import PAUSE_IMAGE
 from realnode.namespaces import wait_for
 
@@ -37,8 +38,10 @@ class Pods:
             status = self.get(name)["status"]
             return str(status.get("podIP", "")) if status.get("phase") == "Running" else ""
 
-        wait_for(f"pod {name} does not run", address, seconds)
-        return address()
+        try:
+            return wait_for(f"pod {name} does not run", address, seconds)
+        except DevError as error:
+            raise DevError(f"{error}\n{self.events(name)}") from error
 
     def run(self, name: str, **options: Any) -> str:
         """Start a pod and wait until it runs; its address."""
@@ -68,6 +71,10 @@ class Pods:
         selector = f"--field-selector=involvedObject.name={name},reason={reason}"
         items = json.loads(self.control_plane.run_kubectl("get", "events", selector, "--output=json"))["items"]
         return str(items[-1]["message"]) if items else ""
+
+    def events(self, name: str) -> str:
+        """All that kubelet and others have said about a pod, for people."""
+        return self.control_plane.run_kubectl("get", "events", f"--field-selector=involvedObject.name={name}")
 
     def count(self, name: str, reason: str) -> int:
         """How often a pod's events with a reason have happened."""
