@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 KEEP ?=
 CHART_DIR ?=
 
-.PHONY: help setup tools demo test unit bench-agent lint generate docs lock clean
+.PHONY: help setup tools demo test unit fuzz audit bench-agent lint generate docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,14 @@ test: lint tools ## Run all checks and tests
 
 unit: $(STAMP) ## Run the tests that need no control plane
 	@$(BIN)/python -m pytest -m 'not controlplane'
+
+fuzz: $(STAMP) ## Run the fuzz tests with many more examples (about an hour)
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 7200 tests/security/test_fuzz_conflist.py tests/security/test_fuzz_values.py tests/security/test_fuzz_status.py
+
+# Both ask a database over the network, so that they are no part of `make test`.
+audit: $(STAMP) ## Look for known holes in the pinned Python packages and in the helm that ships (network, Go)
+	@$(BIN)/uv tool run --from 'pip-audit==2.10.0' pip-audit --require-hashes --disable-pip -r requirements/base.txt
+	@cd tools/helm && go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 helm.sh/helm/v4/cmd/helm
 
 bench-agent: $(STAMP) ## Measure the agent: repair latency, memory, idle load, start-up
 	@$(BIN)/python bench/agent.py

@@ -35,6 +35,7 @@ NAV = {
         "chart",
         "compatibility",
         "security",
+        "threat-model",
         "permissions",
         "architecture",
         "performance",

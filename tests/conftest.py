@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from cnichain.dev.controlplane import ControlPlane
 
@@ -16,7 +16,9 @@ NODES = 3
 
 # Speed is measured in benchmarks: a machine that is busy fails no test.
 settings.register_profile("cnichain", deadline=None)
-settings.load_profile("cnichain")
+# `make fuzz`: the same tests, with so many examples each that they take minutes.
+settings.register_profile("fuzz", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "cnichain")
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 

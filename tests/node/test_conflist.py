@@ -32,6 +32,10 @@ REFUSED = {
     "20 no type": (OK.replace('{"type":"aws-cni"}', '{"name":"x"}').encode(), 'no "type" in plugin 0'),
     "20 type number": (OK.replace('"type":"aws-cni"', '"type":7').encode(), 'a number as "type"'),
     "20 type with a path": (OK.replace('"type":"aws-cni"', '"type":"../sh"').encode(), "no file name"),
+    "20 type longer than a file name": (
+        OK.replace('"type":"aws-cni"', f'"type":"{"é" * 128}"').encode(),
+        "no file name",
+    ),
     "20 type half a character": (OK.replace('"type":"aws-cni"', r'"type":"\ud800"').encode(), "no file name"),
     "21 no name": (OK.replace('"name":"aws-cni",', "").encode(), 'no "name"'),
     "21 name number": (OK.replace('"name":"aws-cni"', '"name":7').encode(), "a number"),

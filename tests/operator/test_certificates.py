@@ -5,11 +5,15 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cnichain.cli.evidence import evidence
 from harness import Harness
+from leaks import files_below, forms_of_key, forms_of_token, leaks, private_values, tokens_in
 
 pytestmark = pytest.mark.controlplane
 
@@ -70,7 +74,12 @@ class Watched:
         """The objects in the order in which they were seen."""
         self.process.terminate()
         self.process.wait(timeout=20)
-        text, found, at = self.path.read_text(encoding="utf-8"), [], 0
+        return self.objects_in(self.path.read_text(encoding="utf-8"))
+
+    @staticmethod
+    def objects_in(text: str) -> list[dict[str, Any]]:
+        """The objects in the text of a watch, one behind the other."""
+        found, at = list[dict[str, Any]](), 0
         while at < len(text) and text[at:].strip():
             item, end = json.JSONDecoder().raw_decode(text[at:].lstrip())
             at = len(text) - len(text[at:].lstrip()) + end
@@ -131,15 +140,37 @@ def test_a_ca_is_replaced_while_a_plan_is_held(world: Harness, running: None) ->
     assert world.exists("deployment", "hubble-ui", *SYSTEM), "the plan itself is held"
 
 
-def test_no_key_of_any_step_is_anywhere_else(world: Harness, running: None) -> None:
-    logs = "".join(path.read_text(encoding="utf-8") for path in world.logs)
-    told = json.dumps([world.get("cnichain"), world.get("events", "-A"), world.get("configmaps", "-A")]) + logs
-    watched = json.loads((world.work / "secrets.watch").read_text(encoding="utf-8").partition("\n}\n")[0] + "\n}")
-    assert watched["kind"] == "Secret"
+TOLD = (
+    *("cnichains", "cnichainnodes", "events", "configmaps", "nodes", "pods", "deployments", "daemonsets", "services"),
+    *("leases", "serviceaccounts", "namespaces", "clusterroles", "clusterrolebindings", "roles", "rolebindings"),
+)
+
+
+def test_no_key_of_any_step_is_anywhere_else(world: Harness, running: None, tmp_path: Path) -> None:
+    """Neither in the API (status, plans, history, inventory, events) nor in a log, on a node, in evidence."""
+    plans = {item["metadata"]["name"] for item in world.get("configmaps", "-n", "cnichain-system")["items"]}
+    assert any("plan" in name for name in plans), f"a held plan is among what is looked through: {plans}"
+    done = CliRunner().invoke(
+        evidence, ["--out", str(tmp_path / "evidence"), f"--kubeconfig={world.control_plane.kubeconfig}"]
+    )
+    assert done.exit_code == 0, done.output
+    places = {
+        "the API": world.kubectl("get", ",".join(TOLD), "-A", "--show-managed-fields", "--output=json").encode(),
+        "the audit log": world.control_plane.audit_log.read_bytes(),
+        "what evidence prints": done.output.encode(),
+        **files_below(tmp_path / "evidence"),
+        **files_below(world.work / "cache"),
+        **files_below(world.control_plane.nodes_dir),
+        **{str(path): path.read_bytes() for path in world.work.glob("*.log")},
+    }
+    assert {"agent", "operator"} <= {Path(name).name.split("-")[0] for name in places}, "logs of both are among them"
+
     text = (world.work / "secrets.watch").read_text(encoding="utf-8")
-    keys = {line.split('"')[3] for line in text.splitlines() if ".key" in line and len(line.split('"')) > 3}
-    assert len(keys) > len(LEAVES), "keys of both CAs and of all leaves, old and new"
-    for key in keys:
-        assert key not in told
-        assert base64.b64decode(key).decode().splitlines()[1] not in told
-    assert "PRIVATE KEY" not in told
+    assert leaks({"Secrets": text.encode()}, ()), "the search must find a key where there are keys"
+    watched = [*Watched.objects_in(text), *world.get("secrets", *SYSTEM)["items"]]
+    keys = private_values(item.get("data") or {} for item in watched)
+    assert len(keys) > len(LEAVES), "keys of all CAs and of all leaves, old and new"
+    tokens = tokens_in(world.work.glob("*.kubeconfig"))
+    assert tokens, "the operator's own token is among what must not be told"
+    forms = set().union(*map(forms_of_key, keys), *map(forms_of_token, tokens))
+    assert leaks(places, forms) == []

@@ -39,8 +39,19 @@ EVERYTHING: Object = {
     "deletionPolicy": "Uninstall",
     "rollout": {"probe": {"enabled": True}},
 }
+BY_CHART = "rbac.authorization.k8s.io"
+"""Roles and bindings are named as the charts name them (tests/security/test_rbac_names.py); values decide which of them
+there are, so that it is enough when a verb is used on one."""
 LEFT_OF_AN_ADOPTION = "an uninstallation in the middle of an adoption watches what is left of the other installation"
+OTHERS = "an adoption takes it over and deletes it, where the other installation has it"
+NEW_ONLY = "a new installation makes it, as test_permissions.py does; here it is adopted"
 IDLE = {
+    ("create", "deployments/cilium-operator"): NEW_ONLY,
+    ("create", "daemonsets/cilium"): NEW_ONLY,
+    ("patch", "deployments/cilium-pre-flight-check"): OTHERS,
+    ("delete", "deployments/cilium-pre-flight-check"): OTHERS,
+    ("patch", "deployments/clustermesh-apiserver"): OTHERS,
+    ("delete", "deployments/clustermesh-apiserver"): OTHERS,
     ("watch", "cronjobs"): LEFT_OF_AN_ADOPTION,
     ("watch", "jobs"): LEFT_OF_AN_ADOPTION,
 }
@@ -70,8 +81,11 @@ class Permission(NamedTuple):
 def shipped() -> list[Permission]:
     """Every verb of every rule in the shipped files."""
     documents = [item for name in FILES for item in yaml.safe_load_all((ROOT / "deploy/base" / name).read_text())]
-    return [
-        Permission(item["metadata"]["name"], item["metadata"].get("namespace", ""), verb, group, resource, name)
+    found = [
+        Permission(
+            *(item["metadata"]["name"], item["metadata"].get("namespace", ""), verb, group, resource),
+            "" if group == BY_CHART else name,
+        )
         for item in documents
         if item["kind"] in {"Role", "ClusterRole"}
         for rule in item["rules"]
@@ -80,6 +94,7 @@ def shipped() -> list[Permission]:
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
     ]
+    return list(dict.fromkeys(found))
 
 
 def verbs_of(entry: Object) -> set[str]:
@@ -228,22 +243,23 @@ def test_a_verb_that_is_never_used_is_named(world: Harness) -> None:
 @pytest.mark.parametrize("resource", ["clusterroles", "roles"])
 def test_escalate_and_bind_are_needed(world: Harness, verb: str, resource: str) -> None:
     """Cilium's roles and their bindings hold permissions that the operator does not have itself."""
-    kind = {"clusterroles": "ClusterRole", "roles": "Role"}[resource]
-    metadata = {"name": "as-ciliums"} | ({"namespace": "kube-system"} if kind == "Role" else {})
+    kind, name = {"clusterroles": ("ClusterRole", "cilium"), "roles": ("Role", "cilium-config-agent")}[resource]
+    metadata = {"name": name} | ({"namespace": "kube-system"} if kind == "Role" else {})
     group = "rbac.authorization.k8s.io"
-    body: Object = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": metadata}
-    if verb == "escalate":
-        body["rules"] = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}]
-    else:
-        body["kind"] = f"{kind}Binding"
-        there = "cluster-admin" if kind == "ClusterRole" else "system:controller:token-cleaner"
-        body["roleRef"] = {"apiGroup": group, "kind": kind, "name": there}
+    rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}]
+    role_body: Object = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": metadata, "rules": rules}
+    body = role_body
+    apply = ("apply", "--server-side", "--force-conflicts", "--filename=-")
+    if verb == "bind":
+        world.kubectl(*apply, stdin=json.dumps(role_body))
+        body = {"apiVersion": f"{group}/v1", "kind": f"{kind}Binding", "metadata": metadata}
+        body["roleRef"] = {"apiGroup": group, "kind": kind, "name": name}
         body["subjects"] = [{"kind": "ServiceAccount", "name": "cilium", "namespace": "kube-system"}]
 
     def is_allowed() -> bool:
         user = "--as=system:serviceaccount:cnichain-system:cnichain-operator"
         try:
-            world.kubectl("create", user, "--dry-run=server", "--filename=-", stdin=json.dumps(body))
+            world.kubectl(*apply, user, "--dry-run=server", stdin=json.dumps(body))
         except DevError as error:
             if "forbidden" not in str(error).lower():
                 raise
@@ -254,8 +270,8 @@ def test_escalate_and_bind_are_needed(world: Harness, verb: str, resource: str) 
     role = world.get("clusterrole", "cnichain-operator")
     without = [{**rule, "verbs": [one for one in rule["verbs"] if one != verb or resource not in rule["resources"]]}
                for rule in role["rules"]]  # fmt: skip
-    rules = json.dumps({"rules": [rule for rule in without if rule["verbs"]]})
-    world.kubectl("patch", "clusterrole", "cnichain-operator", "--type=merge", f"--patch={rules}")
+    less = json.dumps({"rules": [rule for rule in without if rule["verbs"]]})
+    world.kubectl("patch", "clusterrole", "cnichain-operator", "--type=merge", f"--patch={less}")
     try:
         world.wait(f"without {verb} of {resource} it is forbidden", lambda: not is_allowed(), 20)
     finally:

@@ -61,8 +61,8 @@ def image_on_node(real_node: RealNode, image: Path) -> None:
 
 
 def test_the_agent_from_its_image_guards_the_node(image_on_node: None, node: RealNode, chain_node: ChainNode) -> None:
-    """deploy/base's namespace, RBAC and agent, as they are."""
-    files = [f"--filename={DEPLOY / f'{name}.yaml'}" for name in ("namespace", "rbac", "agent")]
+    """deploy/base's namespace, RBAC, policy and agent, as they are: its token is the one that its kubelet asked for."""
+    files = [f"--filename={DEPLOY / f'{name}.yaml'}" for name in ("namespace", "rbac", "agent-policy", "agent")]
     kubectl = node.control_plane.run_kubectl
     node.install_plugin("cilium-cni")
     chain_node.give(NodeSpec())

@@ -115,7 +115,7 @@ def test_the_users_values_win_where_they_may(make_spec: MakeSpec, facts: Cluster
 
 
 @pytest.mark.parametrize("key", sorted(RESERVED))
-@pytest.mark.parametrize("value", [True, None, "x", ["x"], {"below": 1}])
+@pytest.mark.parametrize("value", [True, None, "x", ["x"], {"below": 1}, {"below": {}}])
 def test_every_reserved_key_is_refused_by_name_and_with_the_reason(
     make_spec: MakeSpec, facts: ClusterFacts, key: str, value: Any
 ) -> None:
@@ -150,6 +150,9 @@ def test_a_value_that_wipes_reserved_keys_out_is_refused(path: str) -> None:
             {"extraEnv": [{"name": "CILIUM_CNI_EXCLUSIVE", "value": "1"}, {"name": "IPAM", "value": "1"}]},
             ["extraEnv CILIUM_CNI_EXCLUSIVE"],
         ),
+        ({"extraConfig": {"CNI-Exclusive": "true"}}, ["extraConfig.CNI-Exclusive"]),
+        ({"agent": {}, "cni": {"chainingMode": {}}}, ["agent", "cni.chainingMode"]),
+        ({"hubble": {"tls": {"enabled": {}, "server": {}}, "relay": {}}}, ["hubble.tls.enabled"]),
         ({"k8sServiceHost": "auto"}, ["k8sServiceHost"]),
         ({"k8sServiceHost": "api.example.com"}, []),
         ({"encryption": {"enabled": True}}, ["encryption.type"]),

@@ -27,6 +27,7 @@ from cnichain.cli.common import (
     kubeconfig_option,
     output_option,
     plain,
+    printable,
 )
 from cnichain.cli.livecheck import WORDS, look
 from cnichain.cli.livechecks import LiveCategory, run_live_checks
@@ -103,7 +104,7 @@ def _report(results: Sequence[Result], shown: set[str], about: tuple[str, str, s
     results = [item for item in results if item.check.category.value in shown]
     if output == TEXT:
         click.echo(f"{title}\n")
-        click.echo(as_text(results, colour=colour(), plain=plain(), words=words), color=colour())
+        click.echo(printable(as_text(results, colour=colour(), plain=plain(), words=words)), color=colour())
     else:
         emit(as_data(results, cilium, kubernetes, words), output)
     sys.exit(FAILED if counts(results)["refused"] else 0)

@@ -4,6 +4,7 @@ cluster with the errors of that way."""
 import asyncio
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,10 @@ COLUMNS = 80
 TEXT, JSON, YAML = "text", "json", "yaml"
 UNANSWERED = 2
 FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
+_STEERING = re.compile(
+    r"\x1b(?!\[(?:0|1|2|3[0-7]|39|9[0-7])m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+"""Control characters, and those that turn the direction of writing, but for the colours that click.style makes."""
 Answer = TypeVar("Answer")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,7 +38,7 @@ class UnansweredError(click.ClickException):
 
     def show(self, file: IO[str] | None = None) -> None:
         """Print it; on a terminal without breaking words, in a file as one line that can be searched."""
-        text = f"Error: {self.format_message()}"
+        text = printable(f"Error: {self.format_message()}")
         if file is None and sys.stderr.isatty():
             text = textwrap.fill(text, COLUMNS, break_on_hyphens=False, break_long_words=False)
         click.echo(text, file=file, err=True)
@@ -77,6 +82,11 @@ def emit(data: Any, output: str) -> None:
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def printable(text: str) -> str:
+    """A report with what would steer a terminal shown in its place: an agent, a file name or an event may hold it."""
+    return _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def colour() -> bool:

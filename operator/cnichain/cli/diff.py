@@ -18,7 +18,7 @@ from cnichain.api.chainstatus import PlanState, parse_status
 from cnichain.api.names import APPROVAL_ANNOTATION, SINGLETON, SYSTEM_NAMESPACE
 from cnichain.api.reasons import Reason
 from cnichain.apply.planstore import PlanStore
-from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_option, output_option
+from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_option, output_option, printable
 from cnichain.cli.plantext import plan_text
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.resources import CHAINS
@@ -49,7 +49,7 @@ def diff(kubeconfig: Path | None, namespace: str, output: str, timeout: float) -
     held = _ready(chain)
     said = _state(held, plan, state.state if state else PlanState.PENDING)
     if output == TEXT:
-        click.echo(plan_text(plan, said), nl=False)
+        click.echo(printable(plan_text(plan, said)), nl=False)
     else:
         where = state.state.value if state else ""
         emit({"state": where, "reason": held.get("reason", ""), **about, **asdict(plan)}, output)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cnichain.cli.chainview import get_chain
-from cnichain.cli.common import TEXT, ask, colour, emit, kubeconfig_option, output_option, plain
+from cnichain.cli.common import TEXT, ask, colour, emit, kubeconfig_option, output_option, plain, printable
 from cnichain.cli.layout import Style
 from cnichain.cli.nodesreport import NodeRow, as_data, as_text, rows
 from cnichain.kube.client import KubeClient
@@ -39,7 +39,7 @@ def nodes(names: tuple[str, ...], not_verified: bool, output: str, kubeconfig: P
     shown = [row for row in shown if not (not_verified and row.ready)]
     if output == TEXT:
         style = Style(colour(), plain())
-        click.echo(as_text(shown, len(everything), datetime.now(UTC), style), color=style.colour)
+        click.echo(printable(as_text(shown, len(everything), datetime.now(UTC), style)), color=style.colour)
     else:
         emit(as_data(shown, len(everything)), output)
     sys.exit(0 if all(row.ready for row in shown) else NOT_VERIFIED)

@@ -12,7 +12,7 @@ from cnichain.api.chainstatus import parse_status
 from cnichain.api.names import SINGLETON
 from cnichain.api.overheadstatus import OverheadStatus
 from cnichain.api.times import utc_now
-from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_option, output_option
+from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_option, output_option, printable
 from cnichain.cli.overheadreport import as_data, as_text
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
@@ -38,7 +38,7 @@ def overhead_command(output: str, kubeconfig: Path | None) -> None:
     """Show what the chain costs: CPU, memory, and how long pods take to start."""
     found, why_not = ask("overhead", "measure what the chain costs", _look, kubeconfig)
     if output == TEXT:
-        click.echo(as_text(found, why_not))
+        click.echo(printable(as_text(found, why_not)))
     else:
         emit(as_data(found, why_not), output)
 

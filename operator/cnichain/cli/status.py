@@ -13,7 +13,7 @@ from cnichain.api.chain import DURATION_PATTERN, parse_duration
 from cnichain.api.names import SINGLETON, SYSTEM_NAMESPACE
 from cnichain.apply.history import HistoryStore
 from cnichain.cli.chainview import ChainView, get_chain
-from cnichain.cli.common import TEXT, ask, colour, emit, kubeconfig_option, output_option, plain
+from cnichain.cli.common import TEXT, ask, colour, emit, kubeconfig_option, output_option, plain, printable
 from cnichain.cli.layout import Style, age, cut
 from cnichain.cli.statusreport import as_data, as_text
 from cnichain.kube.client import KubeClient
@@ -51,7 +51,7 @@ def status(wait: bool, wait_duration: timedelta, output: str, kubeconfig: Path |
     view, good = ask("status", "read the CNIChain", question, kubeconfig)
     if output == TEXT:
         style = Style(colour(), plain())
-        click.echo(as_text(view, good, datetime.now(UTC), style), color=style.colour)
+        click.echo(printable(as_text(view, good, datetime.now(UTC), style)), color=style.colour)
     else:
         emit(as_data(view, good), output)
     if wait and not view.is_ready:
@@ -95,7 +95,7 @@ def _tell(words: str, told: str, seconds: float) -> str:
     """Say on standard error how far it is, once for each step; what was said last."""
     if words != told:
         width = 79 if sys.stderr.isatty() else len(words) + 8
-        click.echo(cut(f"{age(seconds):>5}  {words}", width), err=True)
+        click.echo(printable(cut(f"{age(seconds):>5}  {words}", width)), err=True)
     return words
 
 

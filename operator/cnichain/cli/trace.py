@@ -18,6 +18,7 @@ from cnichain.cli.common import (
     kubeconfig_option,
     output_option,
     plain,
+    printable,
 )
 from cnichain.cli.layout import Style
 from cnichain.cli.tracereport import Facts, Verdict, as_data, as_text, trace_of
@@ -53,7 +54,7 @@ def trace(what: str, namespace: str, output: str, kubeconfig: Path | None) -> No
     found = trace_of(ask("trace", "read the pod", lambda client: _look(client, namespace, name), kubeconfig))
     if output == TEXT:
         style = Style(colour(), plain())
-        click.echo(as_text(found, datetime.now(UTC), style), color=style.colour)
+        click.echo(printable(as_text(found, datetime.now(UTC), style)), color=style.colour)
     else:
         emit(as_data(found), output)
     sys.exit({Verdict.UNMANAGED: UNMANAGED, Verdict.UNKNOWN: UNANSWERED}.get(found.verdict, 0))

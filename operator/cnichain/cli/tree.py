@@ -9,7 +9,7 @@ from cnichain.api.names import SINGLETON, SYSTEM_NAMESPACE
 from cnichain.api.objects import ObjectKey
 from cnichain.apply.store import InventoryStore
 from cnichain.cli.chainview import ChainView, get_chain
-from cnichain.cli.common import TEXT, ask, colour, emit, kubeconfig_option, output_option, plain
+from cnichain.cli.common import TEXT, ask, colour, emit, kubeconfig_option, output_option, plain, printable
 from cnichain.cli.layout import Style
 from cnichain.cli.nodesreport import NodeRow, rows
 from cnichain.cli.treereport import Leaf, as_data, as_text, is_well
@@ -40,7 +40,7 @@ def tree(output: str, kubeconfig: Path | None, namespace: str) -> None:
     view, leaves, nodes = ask("tree", "read the inventory", lambda client: _look(client, namespace), kubeconfig)
     if output == TEXT:
         style = Style(colour(), plain())
-        click.echo(as_text(view, leaves, nodes, style), color=style.colour)
+        click.echo(printable(as_text(view, leaves, nodes, style)), color=style.colour)
     else:
         emit(as_data(view, leaves, nodes), output)
     sys.exit(0 if is_well(leaves, nodes) else UNHEALTHY)

@@ -11,7 +11,7 @@ import click
 
 from cnichain.api.chain import parse_spec
 from cnichain.api.names import SINGLETON
-from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_option, output_option
+from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_option, output_option, printable
 from cnichain.cli.unmanagedreport import as_data, as_text
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
@@ -43,7 +43,7 @@ def unmanaged(namespace: str | None, node: str | None, output: str, min_age: flo
         one for one in coverage.unmanaged if namespace in {None, one.pod.namespace} and node in {None, one.pod.node}
     ]
     if output == TEXT:
-        click.echo(as_text(coverage, shown, now))
+        click.echo(printable(as_text(coverage, shown, now)))
     else:
         emit(as_data(coverage, shown, now), output)
     sys.exit(FOUND if shown else 0)

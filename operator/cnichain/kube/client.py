@@ -17,6 +17,7 @@ from typing import Any, Self
 import aiohttp
 
 from cnichain.api.names import FIELD_MANAGER
+from cnichain.api.wirejson import wire_json
 from cnichain.kube.answers import VERSION_PATH, as_object, error_from_status, lines, raise_for_status
 from cnichain.kube.call import REQUEST_SECONDS, Body, Call
 from cnichain.kube.credentials import Credentials
@@ -279,7 +280,7 @@ class KubeClient:
         """The response of one try; on a 401 the credentials are read anew, once."""
         if self._session is None:
             raise RuntimeError("KubeClient is used outside of its `async with`")
-        data = json.dumps(call.body, separators=(",", ":")).encode() if call.body is not None else None
+        data = wire_json(call.body) if call.body is not None else None
         refused = False
         while True:
             headers = {"Accept": call.accept} | ({"Content-Type": call.content_type} if data is not None else {})

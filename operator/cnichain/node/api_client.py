@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from cnichain.api.names import AGENT_FIELD_MANAGER, API_VERSION, GROUP, KIND_NODE, PLURAL_NODES, VERSION
+from cnichain.api.wirejson import wire_json
 from cnichain.node import http1
 
 REQUEST_TIMEOUT = 10.0
@@ -137,7 +138,7 @@ class ApiClient:
         }
         query = urlencode({"fieldManager": AGENT_FIELD_MANAGER, "force": "true"})
         path = f"{_COLLECTION}/{quote(self._node)}/status?{query}"
-        self._request("PATCH", path, json.dumps(body).encode(), {"Content-Type": "application/apply-patch+yaml"})
+        self._request("PATCH", path, wire_json(body), {"Content-Type": "application/apply-patch+yaml"})
 
     def close(self) -> None:
         """Ends every request that is under way, so that the threads in them return."""

@@ -22,6 +22,8 @@ RUNTIME_EXTENSIONS = (".conf", ".conflist", ".json")
 
 _NETWORK_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _BOOLEANS = ("true", "false")
+_FILE_NAME_BYTES = 255
+"""Linux's NAME_MAX: no binary can have a longer name. It bounds the status, too, in which types stand."""
 
 
 class ConflistError(ValueError):
@@ -175,7 +177,7 @@ def _plugin(index: int, text: str, item: Span) -> Plugin:
     if not isinstance(kind, str) or not kind:
         said = "no" if kind is None else "an empty" if kind == "" else f"{kind_of(kind)} as"
         raise ConflistError(f'has {said} "type" in plugin {index}')
-    if "/" in kind or not kind.isprintable():
+    if "/" in kind or not kind.isprintable() or len(kind.encode()) > _FILE_NAME_BYTES:
         raise ConflistError(f"has a plugin type that is no file name: {kind[:64]!a}")
     if wrong := wrong_member(item.value):
         raise ConflistError(f"has {wrong} in plugin {index}, which no runtime loads")

@@ -33,7 +33,9 @@ class Kind(StrEnum):
 
 def shown(name: str) -> str:
     """A file name as text that can be printed and sent anywhere, 255 characters at most."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")[:255]
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    # A line end or an escape sequence in a name must not steer the terminal of who reads a status or a log.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)[:255]
 
 
 @dataclass(frozen=True)

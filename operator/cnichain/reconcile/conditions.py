@@ -21,6 +21,9 @@ HELD_BACK = timedelta(minutes=2)
 """So long a chain that was Ready stays so while a passing error lasts, as cluster-network-operator does it (its
 statusmanager debounces Degraded for two minutes); Reconciling tells of it at once."""
 
+MESSAGE_LIMIT = 8000
+"""Characters. All conditions at once stay far below the 1.5 MB that etcd takes for an object, in any alphabet."""
+
 ROLLOUT_WAITS = (
     Reason.PULLING_IMAGES,
     Reason.CANARY,
@@ -243,7 +246,7 @@ def _condition(kind: Type, verdict: Verdict, before: Condition | None, generatio
         type=kind.value,
         status=verdict.status,
         reason=verdict.reason.value,
-        message=verdict.message[:32000],
+        message=verdict.message[:MESSAGE_LIMIT],
         last_transition_time=before.last_transition_time if same and before is not None else now,
         observed_generation=generation,
     )

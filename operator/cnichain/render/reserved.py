@@ -99,6 +99,26 @@ FREE = (
 )
 """Below reserved keys, and the user's to set all the same: what is encrypted, and what more stands in a certificate."""
 
+_TREES = frozenset(
+    {
+        "hubble.export",
+        "hubble.metrics.tls",
+        "hubble.tls",
+        "hubble.relay.tls",
+        "hubble.ui.tls",
+        "tls.ca",
+        "clustermesh.apiserver.tls",
+    }
+)
+"""Reserved keys that are mappings in the chart; all others are plain values."""
+_MAPPINGS = _TREES | frozenset(
+    ".".join(parts[:depth])
+    for key in (*RESERVED, *FREE)
+    for parts in [key.split(".")]
+    for depth in range(1, len(parts))
+)
+"""What is known to be a mapping in the chart, as far as reserved keys stand in it, or below it."""
+
 AGENT_SETTINGS: dict[str, str] = {
     "cni-chaining-mode": RESERVED["cni.chainingMode"],
     "cni-chaining-target": RESERVED["cni.chainingTarget"],
@@ -140,8 +160,9 @@ def violations(values: Mapping[str, Any]) -> dict[str, str]:
                 found[path] = f"it replaces {key}: {why}"
     found |= dict(_refused_values(values))
     for path, setting in _agent_settings(values):
-        if setting in AGENT_SETTINGS:
-            found[path] = AGENT_SETTINGS[setting]
+        # The agent reads its settings without regard to case.
+        if setting.lower() in AGENT_SETTINGS:
+            found[path] = AGENT_SETTINGS[setting.lower()]
     return dict(sorted(found.items()))
 
 
@@ -151,10 +172,14 @@ def reserved_in(values: Mapping[str, Any]) -> list[str]:
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Dotted path of every value that is not a mapping. An empty mapping sets nothing, so it is left out."""
+    """Dotted path of every value that sets something: of every one that is not a mapping, and of empty mappings.
+
+    An empty mapping in place of a mapping sets nothing. In place of anything else it is a value, and a false one:
+    `agent: {}` takes the agents away.
+    """
     for key, value in values.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (value or path in _MAPPINGS):
             yield from _leaves(value, f"{path}.")
         else:
             yield path
