@@ -28,6 +28,7 @@ STRICTER = {
     "17 plugins twice": "the loader takes the last one, Cilium's merge edits the first",
     "17 plugins twice, escaped": "as above",
     "20 type with a path": "loaded, then refused at each ADD",
+    "20 type longer than a file name": "loaded, then refused at each ADD: no program can have that name",
     "20 type half a character": "loaded with another character in its place, which no binary is named after",
     "21 name with a space": "loaded, then refused at each ADD",
     "22 no version": "loaded as 0.1.0, though the CNI specification asks each list for its version",
