@@ -30,7 +30,7 @@ demo: tools ## Show CNIChain doing its job on a local control plane (KEEP=1 leav
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: lint tools ## Run all checks and tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/realnode
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode
 	@$(BIN)/python -m pytest tests/realnode
 
 unit: $(STAMP) ## Run the tests that need no control plane
