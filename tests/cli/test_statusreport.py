@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chainobjects import chain, condition, conditions
@@ -142,6 +142,7 @@ def test_a_status_that_is_none_at_all_is_told_without_a_traceback(status: object
     status=st.sampled_from(["True", "False", "Unknown"]),
     kind=st.sampled_from(["Ready", "Stalled", "ChainReady", "Drifted", "PodsManaged", "HubbleReady"]),
 )
+@example(reason="Ready", message=" ", status="True", kind="ChainReady")
 def test_every_line_fits_80_columns(reason: str, message: str, status: str, kind: str) -> None:
     screen(chain(conditions=conditions(**{kind: condition(kind, status, reason, message)})))
     plain = as_text(view(chain()), GOOD, NOW, Style(plain=True))

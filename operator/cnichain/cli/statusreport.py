@@ -80,7 +80,7 @@ def _parts(view: ChainView, style: Style) -> Iterator[str]:
     for name, kind in PARTS.items():
         found = view.condition(kind)
         mark, text = _part(name, found, view)
-        first, *rest = wrap(text, f"  {name:<10}", " " * 12)
+        first, *rest = wrap(text, f"  {name:<10}", " " * 12) or [f"  {name}"]  # a blank text has no line
         yield f"{style.sign(mark)} {first[2:]}"
         yield from rest
 
