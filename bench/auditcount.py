@@ -72,6 +72,16 @@ def by_verb(requests: Iterable[Request]) -> dict[str, Verbs]:
     return {program: dict(sorted(verbs.items())) for program, verbs in sorted(counted.items())}
 
 
+def by_target(requests: Iterable[Request]) -> dict[str, int]:
+    """Number of writes by program, verb and resource, the most first; those about the Lease are left out."""
+    counted = Counter(
+        f"{request.program}: {request.verb} {request.resource}"
+        for request in requests
+        if request.is_write and request.resource != LEASES
+    )
+    return dict(counted.most_common())
+
+
 def writes(counted: Mapping[str, Verbs]) -> int:
     """All writes of a count; a dry run is none."""
     return sum(count for verbs in counted.values() for verb, count in verbs.items() if verb in WRITES)

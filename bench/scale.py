@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from auditcount import LEASES, Request, by_verb
+from auditcount import LEASES, Request, by_target, by_verb
 from benchmachine import machine
 from benchworld import CHAIN_NODES, SYSTEM, VERSION, World, benchmark_world, say, wait_for
 from cnichain.api.names import CONFLIST_FILE
@@ -26,8 +26,9 @@ from rig import BenchError
 from scalereport import Phase, ScaleResult, aims, table
 
 COMPONENTS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok", "stand-ins")
-QUIET_SECONDS = 15.0
-"""Without a write for so long, what the last change has set going is over."""
+QUIET_SECONDS = 70.0
+"""Without a write for so long, what the last change has set going is over: the pods are told after their second count,
+a minute after the first pass that could count them."""
 
 
 def cpu(world: World) -> dict[str, float]:
@@ -114,8 +115,8 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
     patience = 120 + nodes * 0.6
     with benchmark_world(work, nodes) as world, world.agents() as agents, world.operator() as operator:
         say(f"{nodes} nodes: adoption ...")
-        adoption, _ = observed(world, lambda: world.install(patience))
-        settle(world, 120)
+        adoption, adopting = observed(world, lambda: world.install(patience))
+        settle(world, 240)
         say(f"{nodes} nodes: ready after {adoption.seconds:.1f} s; steady state, {window:.0f} s ...")
 
         def wait() -> float:
@@ -141,6 +142,7 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
             storm=stormy,
             files=files,
             watches=60 / WATCH_SECONDS,
+            adoption_writes=by_target(adopting),
             writes=[str(request) for request in requests if is_stray(request)],
             operator_mb=operator_mb,
             operator_peak_mb=rss_mb(operator)[1],

@@ -31,7 +31,8 @@ class ScaleResult:
     """One cluster.
 
     watches: that an agent opens in a minute, where hollow agents share one. files: seconds of the storm until every
-    file is right. writes: those in the steady state, in words. sizes: of the largest object of each kind, in bytes.
+    file is right. adoption_writes: by program, verb and resource. writes: those in the steady state, in words. sizes:
+    of the largest object of each kind, in bytes.
     """
 
     nodes: int
@@ -41,6 +42,7 @@ class ScaleResult:
     storm: Phase
     files: float
     watches: float
+    adoption_writes: Verbs
     writes: Sequence[str]
     operator_mb: float
     operator_peak_mb: float
@@ -104,7 +106,9 @@ def table(results: Sequence[ScaleResult]) -> str:
     kinds = sorted({kind for result in results for kind in result.sizes})
     rows = [[what, *(value(result) for result in results)] for what, value in FIGURES]
     rows += [[f"{kind}, bytes", *(f"{result.sizes.get(kind, 0):,}" for result in results)] for kind in kinds]
-    parts = [grid([head, *rows]), *(grid(_verbs(result)) for result in results), verdicts(aims(results))]
+    parts = [grid([head, *rows]), *(grid(_verbs(result)) for result in results)]
+    parts += [grid(_targets(result)) for result in results]
+    parts.append(verdicts(aims(results)))
     stray = [words for result in results for words in result.writes]
     if stray:
         parts.append("\n".join(["Writes in the steady state:", *stray[:20]]))
@@ -128,6 +132,12 @@ FIGURES: Sequence[tuple[str, Callable[[ScaleResult], str]]] = (
     ("operator's RSS / its peak, MB", lambda one: f"{one.operator_mb:.0f} / {one.operator_peak_mb:.0f}"),
     ("agents' RSS per node, MB", lambda one: f"{one.agents_mb / one.nodes:.2f}"),
 )
+
+
+def _targets(result: ScaleResult) -> list[list[str]]:
+    """What an adoption writes most."""
+    rows = [[what, str(count), f"{count / result.nodes:.2f}"] for what, count in result.adoption_writes.items()]
+    return [[f"writes of an adoption, {result.nodes:,} nodes", "all", "per node"], *rows[:8]]
 
 
 def _verbs(result: ScaleResult) -> list[list[str]]:

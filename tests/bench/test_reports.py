@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auditcount import AGENTS, OPERATOR, AuditLog, by_verb, reads, request_of, writes
+from auditcount import AGENTS, OPERATOR, AuditLog, by_target, by_verb, reads, request_of, writes
 from rig import BenchError
 from scalereport import Phase, ScaleResult, aims, table
 from speedreport import Cost, Import, Speed
@@ -55,6 +55,12 @@ def test_the_lease_and_a_dry_run_are_no_writes_of_a_node() -> None:
     assert writes(found) == 0
 
 
+def test_writes_are_counted_by_what_they_change() -> None:
+    entries = [entry(), entry(), entry(verb="get"), entry("cnichain-agent", objectRef={"resource": "nodes"})]
+    found = [one for item in entries if (one := request_of(item)) is not None]
+    assert by_target(found) == {"operator: patch cnichainnodes/status": 2, "agents: patch nodes": 1}
+
+
 def test_a_half_written_line_is_left_for_later_and_a_new_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_text("old\n", encoding="utf-8")
@@ -80,6 +86,7 @@ def cluster(nodes: int, **changed: Any) -> ScaleResult:
         storm=Phase(4, {AGENTS: {"patch": nodes}}, cpu),
         files=0.4,
         watches=0.2,
+        adoption_writes={f"{OPERATOR}: patch nodes": nodes},
         writes=[],
         operator_mb=100,
         operator_peak_mb=120,
