@@ -6,7 +6,6 @@ With --write the table replaces the one in docs/performance.md. What each figure
 import argparse
 import json
 import os
-import platform
 import random
 import select
 import shlex
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmachine import machine
 from rig import CHAINED, HERE, PATIENCE, Agent, BenchError, Node, Renames, agent_on, api_server, chain_of, source_text
 
 ROOT = HERE.parent
@@ -189,13 +189,6 @@ def measure(command: list[str], options: argparse.Namespace, root: Path) -> list
         rows.append(Row("RSS / its peak", f"{memory['VmRSS']:.1f} / {most:.1f} MB", "22 MB"))
         rows.append(Row("PSS", f"{memory['Pss']:.1f} MB"))
     return rows
-
-
-def machine() -> str:
-    """Where this was measured, in one line."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    python = f"Python {platform.python_version()}"
-    return f"{time.strftime('%Y-%m-%d')}, Linux {platform.release()}, {os.cpu_count()} cores, {python}, load {load}"
 
 
 def table(rows: Sequence[Row], where: str) -> str:

@@ -1,0 +1,242 @@
+"""A control plane with fake nodes, hollow agents and the operator's process, for benchmarks."""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auditcount import AuditLog
+from cnichain.api.names import SYSTEM_NAMESPACE
+from cnichain.dev import manifests
+from cnichain.dev.cluster import apply, make_node_folders
+from cnichain.dev.controlplane import ControlPlane
+from cnichain.dev.kubectl import Kubectl
+from cnichain.dev.nodefolder import NodeFolder
+from rig import HERE, BenchError
+
+ROOT = HERE.parent
+CHAINS = "/apis/cnichain.io/v1alpha1/cnichains"
+CHAIN_NODES = "/apis/cnichain.io/v1alpha1/cnichainnodes"
+CILIUM_PODS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium"
+VERSION = "1.17.18"
+"""Of Cilium, where none is named."""
+AT_ONCE = {"canary": {"nodes": 0, "soak": "0s"}, "maxUnavailable": "100%"}
+"""All nodes in one wave without a soak: what is measured is work, not waiting that the user asked for."""
+AT_A_TIME = 500
+"""Nodes in one `kubectl apply`, and objects in one page."""
+_LOOK = 0.1
+_IDLE = 20.0
+"""Seconds without a request after which a connection is not used again: the API server ends it after 90."""
+
+Object = dict[str, Any]
+
+
+def chart_folder() -> Path:
+    """The folder of the official charts: CHART_DIR, else ../shared/charts. Raises BenchError when there are none."""
+    folder = Path(os.environ.get("CHART_DIR") or ROOT.parent / "shared" / "charts")
+    if not (folder / f"cilium-{VERSION}.tgz").is_file():
+        raise BenchError(f"no chart of Cilium {VERSION} in {folder}; name the folder of the charts with CHART_DIR")
+    return folder
+
+
+def say(text: str) -> None:
+    """Progress, beside the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def wait_for(what: str, check: Callable[[], object], seconds: float, look: float = _LOOK) -> float:
+    """Wait until `check` is true; the monotonic time at which it was. Raises BenchError."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            raise BenchError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(look)
+    return time.monotonic()
+
+
+class Api:
+    """Reads by one connection to the API server, which answers kubectl's way would take a process each."""
+
+    def __init__(self, control_plane: ControlPlane) -> None:
+        parts = urllib.parse.urlsplit(control_plane.server)
+        context = ssl.create_default_context(cafile=str(control_plane.ca_file))
+        self._connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=60, context=context)
+        self._used = time.monotonic()
+        self._headers = {"Authorization": f"Bearer {control_plane.token}", "User-Agent": "benchmark"}
+
+    def raw(self, path: str) -> bytes | None:
+        """The answer to a GET; None when there is nothing. Raises BenchError for every other answer."""
+        if time.monotonic() - self._used > _IDLE:
+            self._connection.close()  # it is opened again with the next request
+        self._used = time.monotonic()
+        self._connection.request("GET", path, headers=self._headers)
+        response = self._connection.getresponse()
+        body = response.read()
+        if response.status == 404:
+            return None
+        if response.status != 200:
+            raise BenchError(f"GET {path} was answered {response.status}: {body[:300].decode(errors='replace')}")
+        return body
+
+    def get(self, path: str) -> Object | None:
+        """The object at a path, if it is there."""
+        body = self.raw(path)
+        return None if body is None else json.loads(body)
+
+    def all(self, path: str) -> list[Object]:
+        """All objects of a list, page by page."""
+        items: list[Object] = []
+        more = ""
+        while True:
+            answer = self.get(f"{path}{'&' if '?' in path else '?'}limit={AT_A_TIME}{more}") or {}
+            items += answer.get("items") or []
+            following = (answer.get("metadata") or {}).get("continue")
+            if not following:
+                return items
+            more = f"&continue={urllib.parse.quote(following)}"
+
+
+@dataclass
+class World:
+    """One cluster. operator, agents: their processes, once they are started."""
+
+    control_plane: ControlPlane
+    work: Path
+    charts: Path
+    nodes: int
+    api: Api
+    audit: AuditLog
+    pids: dict[str, int] = field(default_factory=dict)
+    """operator and agents, while they run."""
+    metrics_port: int = 0
+    health_port: int = 0
+
+    def folders(self) -> list[NodeFolder]:
+        """The folder of each node."""
+        return [NodeFolder(path) for path in sorted(self.control_plane.nodes_dir.iterdir())]
+
+    def chain(self) -> Object:
+        """The CNIChain, or nothing."""
+        return self.api.get(f"{CHAINS}/default") or {}
+
+    def is_ready(self) -> bool:
+        """Whether the CNIChain is Ready for its newest spec, with every node verified."""
+        chain = self.chain()
+        status = chain.get("status") or {}
+        generation = (chain.get("metadata") or {}).get("generation")
+        ready = [item for item in status.get("conditions") or [] if item["type"] == "Ready"]
+        verified = (status.get("nodes") or {}).get("verified")
+        return verified == self.nodes and any(
+            item["status"] == "True" and item.get("observedGeneration") == generation for item in ready
+        )
+
+    def chain_text(self, **spec: Any) -> str:
+        """The CNIChain that is installed here, as JSON."""
+        wanted = {"cilium": {"version": VERSION}, "rollout": AT_ONCE, **spec}
+        body = {"apiVersion": "cnichain.io/v1alpha1", "kind": "CNIChain", "metadata": {"name": "default"}}
+        return json.dumps(body | {"spec": wanted})
+
+    def install(self, seconds: float, **spec: Any) -> float:
+        """Seconds from `kubectl apply` of the CNIChain until it is Ready."""
+        begun = time.monotonic()
+        self.control_plane.run_kubectl("apply", "--filename=-", stdin=self.chain_text(**spec))
+        return wait_for("the CNIChain is Ready", self.is_ready, seconds) - begun
+
+    @contextmanager
+    def operator(self) -> Iterator[int]:
+        """The operator as it is deployed, with leader election, metrics and health; its process id."""
+        self.metrics_port, self.health_port = free_port(), free_port()
+        command = [
+            *(sys.executable, "-m", "cnichain.cli.main", "operator"),
+            f"--kubeconfig={self.control_plane.kubeconfig}",
+            f"--helm={self.control_plane.toolbox.path('helm')}",
+            f"--chart-dir={self.charts}",
+            f"--cache-dir={self.work / 'cache'}",
+            f"--metrics-port={self.metrics_port}",
+            f"--health-port={self.health_port}",
+        ]
+        with self._process("operator", command) as pid:
+            yield pid
+
+    @contextmanager
+    def agents(self) -> Iterator[int]:
+        """The agent of each node, all in one process (cnichain.dev.hollow); its process id."""
+        command = [
+            *(sys.executable, "-m", "cnichain.dev.hollow"),
+            f"--nodes-dir={self.control_plane.nodes_dir}",
+            f"--kubeconfig={self.control_plane.kubeconfig}",
+        ]
+        with self._process("agents", command) as pid:
+            yield pid
+
+    @contextmanager
+    def _process(self, name: str, command: list[str]) -> Iterator[int]:
+        log = self.work / f"{name}.log"
+        with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+            self.pids[name] = process.pid
+            try:
+                yield process.pid
+            except BenchError as error:
+                end = log.read_text(encoding="utf-8", errors="replace")[-3000:]
+                raise BenchError(f"{error}\n--- the end of the log of {name}\n{end}") from error
+            finally:
+                del self.pids[name]
+                process.terminate()
+                try:
+                    process.wait(timeout=40)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait(timeout=20)
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody has."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def benchmark_world(work: Path, nodes: int) -> Iterator[World]:
+    """A fresh control plane with so many EKS-like nodes, the CRDs and the operator's namespace."""
+    charts = chart_folder()
+    with ControlPlane.run(work / "cp", nodes=0, eks=True) as control_plane:
+        kubectl = Kubectl(control_plane.kubectl, control_plane.kubeconfig)
+        world = World(control_plane, work, charts, nodes, Api(control_plane), AuditLog(control_plane.audit_log))
+        _populate(world, kubectl)
+        for path in ("crds", "deploy/base/namespace.yaml"):
+            kubectl.run("apply", "--server-side", f"--filename={ROOT / path}")
+        kubectl.run("wait", "--for=condition=Established", f"--filename={ROOT / 'crds'}", "--timeout=30s")
+        yield world
+
+
+def _populate(world: World, kubectl: Kubectl) -> None:
+    """As ControlPlane.populate with `eks`, whose one request and whose time limit are for tests' few nodes."""
+    make_node_folders(world.control_plane.nodes_dir, world.nodes)
+    bodies = [manifests.node(index) for index in range(world.nodes)]
+    for begin in range(0, world.nodes, AT_A_TIME):
+        apply(kubectl, bodies[begin : begin + AT_A_TIME])
+    apply(kubectl, [*manifests.aws_node(), *manifests.kube_proxy()])
+    seconds = 60 + world.nodes * 0.5
+    for name in ("aws-node", "kube-proxy"):
+        path = f"/apis/apps/v1/namespaces/kube-system/daemonsets/{name}"
+
+        def is_there(path: str = path) -> bool:
+            status = (world.api.get(path) or {}).get("status") or {}
+            return bool(status.get("numberReady") == world.nodes)
+
+        wait_for(f"{name} is Ready on {world.nodes} nodes", is_there, seconds, look=0.5)
+
+
+SYSTEM = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}"

@@ -1,0 +1,22 @@
+"""What the kernel says of a process: CPU time and memory."""
+
+import os
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time so far, user and system, with that of children that have ended (helm, of the operator)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / TICKS
+
+
+def rss_mb(pid: int) -> tuple[float, float]:
+    """MB of memory now, and the most that it ever was."""
+    found = dict.fromkeys(("VmRSS", "VmHWM"), 0.0)
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key in found:
+            found[key] = int(value.split()[0]) / 1024
+    return found["VmRSS"], found["VmHWM"]
