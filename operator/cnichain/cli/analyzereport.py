@@ -1,6 +1,5 @@
 """What `cnichain analyze` prints: a line for each problem, its fix, and a summary. Pure."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import click
 
 from cnichain.analyze.documents import Unreadable
 from cnichain.analyze.problem import Problem, Severity
+from cnichain.cli.layout import wrap_whole
 
 WIDTH = 80
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
@@ -39,23 +39,12 @@ def _lines(item: Problem, colour: bool, wrap: bool) -> Iterator[str]:
     if wrap:
         fits = len(f"{level} {what} {where}") < WIDTH
         yield from [head] if fits else [f"{shown} {what}", f"{INDENT}{where}"]
-        yield from _wrapped(item.message, INDENT, INDENT)
+        yield from wrap_whole(item.message, INDENT, INDENT)
     else:
         yield f"{head} {item.message}"
-    yield from _wrapped(item.fix, f"{INDENT}-> ", f"{INDENT}   ")
+    yield from wrap_whole(item.fix, f"{INDENT}-> ", f"{INDENT}   ")
     if item.source:
         yield f"{INDENT}   {item.source}"
-
-
-def _wrapped(text: str, first: str, then: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH - 1,
-        initial_indent=first,
-        subsequent_indent=then,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def place(file: str, line: int) -> str:

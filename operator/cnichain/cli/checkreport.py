@@ -1,6 +1,5 @@
 """What `cnichain check` prints: categories, one line per check, and for what is not fine why and what to do. Pure."""
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +7,7 @@ from typing import Any
 
 import click
 
-from cnichain.cli.layout import link
+from cnichain.cli.layout import link, wrap_whole
 from cnichain.preflight.finding import Category, Level, Result
 
 WIDTH = 80
@@ -48,29 +47,18 @@ def _lines(item: Result, colour: bool, plain: bool) -> Iterator[str]:
     finding = item.finding
     sign = _sign(finding.level, colour, plain)
     if finding.level is Level.OK:
-        first, *rest = _wrap(f"{item.check.title}: {finding.message}", first="  ", then="  ")
+        first, *rest = wrap_whole(f"{item.check.title}: {finding.message}", "  ", "  ")
         yield f"{sign} {first.removeprefix('  ')}"
         yield from rest
         return
     yield f"{sign} {item.check.title}: {finding.reason.value}"
-    yield from _wrap(finding.message, first=INDENT, then=INDENT)
-    yield from _wrap(finding.fix, first=f"{INDENT}-> ", then=f"{INDENT}   ")
+    yield from wrap_whole(finding.message, INDENT, INDENT)
+    yield from wrap_whole(finding.fix, f"{INDENT}-> ", f"{INDENT}   ")
     yield f"{INDENT}{link(finding.reason)}"
     source = f"{INDENT}{finding.source}"
     if finding.source.startswith("https://") and len(source) < WIDTH:
         # A link that is broken cannot be followed; a longer one is in the JSON report.
         yield source
-
-
-def _wrap(text: str, *, first: str, then: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH - 1,
-        initial_indent=first,
-        subsequent_indent=then,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _sign(level: Level, colour: bool, plain: bool) -> str:

@@ -1,10 +1,7 @@
 """`cnichain hubble ui|relay`: Hubble on a port of this machine."""
 
-import signal
 import sys
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,6 +10,7 @@ from cnichain.api.names import CILIUM_NAMESPACE
 from cnichain.cli.chainview import get_chain
 from cnichain.cli.common import UnansweredError, ask, kubeconfig_option
 from cnichain.cli.portforward import Target, forwarded
+from cnichain.interrupt import sigterm_interrupts
 from cnichain.kube.client import KubeClient
 from cnichain.kube.resources import DEPLOYMENTS, Resource
 from cnichain.plan.health import health_of
@@ -37,7 +35,7 @@ def hubble() -> None:
 @kubeconfig_option
 def ui(port: int, browser: bool, timeout: float, kubeconfig: Path | None) -> None:
     """Forward a port to Hubble UI, the map of the flows."""
-    with _until_interrupted(), forwarded(_target("ui", port, kubeconfig), kubeconfig, timeout) as forward:
+    with sigterm_interrupts(), forwarded(_target("ui", port, kubeconfig), kubeconfig, timeout) as forward:
         url = f"http://127.0.0.1:{forward.local}"
         click.echo(f"Hubble UI: {url}")
         if browser and not webbrowser.open(url):
@@ -52,7 +50,7 @@ def ui(port: int, browser: bool, timeout: float, kubeconfig: Path | None) -> Non
 @kubeconfig_option
 def relay(port: int, timeout: float, kubeconfig: Path | None) -> None:
     """Forward a port to Hubble Relay, for `hubble observe`."""
-    with _until_interrupted(), forwarded(_target("relay", port, kubeconfig), kubeconfig, timeout) as forward:
+    with sigterm_interrupts(), forwarded(_target("relay", port, kubeconfig), kubeconfig, timeout) as forward:
         click.echo(f"Hubble Relay: 127.0.0.1:{forward.local}")
         click.echo(f"hubble observe --server 127.0.0.1:{forward.local}   Ctrl-C ends it.", err=True)
         _lost(forward.until_it_ends())
@@ -81,17 +79,3 @@ def _target(part: str, local: int, kubeconfig: Path | None) -> Target:
 def _lost(words: str) -> None:
     click.echo(f"Error: the forwarding has ended: {words}", err=True)
     sys.exit(LOST)
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does, so that kubectl is never left behind."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -81,6 +81,18 @@ def wrap(text: str, first: str = "", then: str | None = None, width: int = COLUM
     )
 
 
+def wrap_whole(text: str, first: str, then: str) -> list[str]:
+    """As wrap, within 79 columns, but a long word stays whole: a link or command that is broken cannot be copied."""
+    return textwrap.wrap(
+        text,
+        COLUMNS - 1,
+        initial_indent=first,
+        subsequent_indent=then,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def cut(text: str, width: int) -> str:
     """A text of at most `width` columns, cut at its end."""
     return text if len(text) <= width else text[: max(0, width - len(ELLIPSIS))] + ELLIPSIS

@@ -1,7 +1,6 @@
 """`cnichain dev`: the real parts of a cluster on this machine, for trying things out. Wired into the main program."""
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from cnichain.dev.manifests import POOLS
 from cnichain.dev.parts import Parts
 from cnichain.dev.progress import Progress, duration
 from cnichain.dev.toolchain import GROUPS, ensure
+from cnichain.interrupt import sigterm_interrupts
 
 PREREQUISITES = (
     ("kubectl apply --server-side -f crds/", "crd", "cnichains.cnichain.io"),
@@ -100,7 +100,7 @@ def up(directory: Path, port: int | None, nodes: int, pools: tuple[str, ...], ek
         started = time.monotonic()
         if foreground:
             with (
-                _terminate_as_interrupt(),
+                sigterm_interrupts(),
                 ControlPlane.run(
                     directory, nodes=nodes, pools=pools, eks=eks, port=port or 0, toolbox=toolbox
                 ) as control_plane,
@@ -228,20 +228,6 @@ def _watch(directory: Path) -> None:
     """Return when the control plane has ended by itself; its end is then reported by ControlPlane.run."""
     while control_plane_status(directory).running:
         time.sleep(0.5)  # between two looks at the lock
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM is treated as Ctrl-C, so that a service manager stops a foreground run in order as well."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
