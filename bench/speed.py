@@ -29,15 +29,18 @@ from cnichain.cli.chartoptions import ChartSources
 from cnichain.cli.offline import Assumed, render_offline
 from cnichain.dev.errors import DevError
 from cnichain.dev.probe import status
+from cnichain.interrupt import sigterm_interrupts
 from cnichain.reconcile.settings import OFFICIAL_CALICO_REPOSITORY, OFFICIAL_CHART_REPOSITORY
 from procfs import cpu_seconds, rss_mb
 from rig import BenchError
 from speedreport import Cost, Speed, aims, table
 from startup import IMPORTS, import_of, operator_start, wall
 
-SECONDS = 240.0
+SECONDS = 120.0
+"""For each thing that is waited for."""
 CONFIG = "/api/v1/namespaces/kube-system/configmaps/cilium-config"
-SECRETS = "/api/v1/namespaces/cilium-secrets"
+CILIUM_SECRETS = "cilium-secrets"
+SECRETS_NAMESPACE = f"/api/v1/namespaces/{CILIUM_SECRETS}"
 
 
 class Helm:
@@ -61,11 +64,15 @@ class Helm:
 
     def run(self, *arguments: str) -> Cost:
         """One call and what it cost. Raises BenchError with helm's words."""
-        command = [str(self._world.control_plane.toolbox.path("helm")), *arguments, "--namespace=kube-system"]
+        command = [str(self._world.control_plane.toolbox.path("helm")), *arguments]
+        command += ["--namespace=kube-system", f"--timeout={SECONDS:.0f}s"]  # helm names what it waits for
         place, before, begun = self._world.audit.here(), _children_cpu(), time.monotonic()
-        done = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        try:
+            done = subprocess.run(
+                command, env=self._environment, capture_output=True, text=True, timeout=SECONDS + 20, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"helm {arguments[0]} did not end within {error.timeout:.0f} s") from error
         seconds, used = time.monotonic() - begun, _children_cpu() - before
         if done.returncode != 0:
             raise BenchError(f"helm {' '.join(arguments)} failed: {done.stderr.strip()[-1000:]}")
@@ -100,7 +107,7 @@ def installed(world: World, operator: int) -> Iterator[Cost]:
     seconds = world.install(SECONDS, deletionPolicy="Uninstall")
     yield Cost(seconds, cpu_seconds(operator) - before, *_requests(world, place, OPERATOR))
     world.control_plane.run_kubectl("delete", "cnichain", "default", f"--timeout={SECONDS:.0f}s", timeout=SECONDS + 10)
-    _wait_until_gone(world)
+    _clear(world)
 
 
 @contextmanager
@@ -108,16 +115,27 @@ def installed_by_helm(world: World, helm: Helm) -> Iterator[Cost]:
     """The same by helm."""
     yield helm.upgrade("--install", "--wait")
     helm.run("uninstall", "cilium", "--wait")
-    _wait_until_gone(world)
+    _clear(world)
 
 
-def _wait_until_gone(world: World) -> None:
-    """A namespace that is still on its way out refuses what the next installation puts into it."""
+def _clear(world: World) -> None:
+    """Make the place empty for the next installation, by either of both.
 
-    def is_gone() -> bool:
-        return not world.api.all(CILIUM_PODS) and all(world.api.get(path) is None for path in (CONFIG, SECRETS))
+    Our uninstallation leaves the namespace of Cilium's secrets on purpose, and helm refuses to take over one that is
+    not of its release. helm's goes with its release, and what it has begun to delete refuses new objects.
+    """
+    arguments = ("namespace", CILIUM_SECRETS, "--ignore-not-found", f"--timeout={SECONDS:.0f}s")
+    world.control_plane.run_kubectl("delete", *arguments, timeout=SECONDS + 10)
 
-    wait_for("Cilium is gone", is_gone, SECONDS)
+    def left() -> list[str]:
+        pods = [item["metadata"]["name"] for item in world.api.all(CILIUM_PODS)]
+        objects = [path.rpartition("/")[2] for path in (CONFIG, SECRETS_NAMESPACE) if world.api.get(path) is not None]
+        return pods + objects
+
+    try:
+        wait_for("Cilium is gone", lambda: not left(), SECONDS)
+    except BenchError as error:
+        raise BenchError(f"{error}; still there: {', '.join(left())}") from error
 
 
 def one_pass(world: World, operator: int, turn: str) -> Cost:
@@ -226,7 +244,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cnichain-speed-") as work:
         try:
             say("starting the control plane ...")
-            with benchmark_world(Path(work), options.nodes) as world:
+            with sigterm_interrupts(), benchmark_world(Path(work), options.nodes) as world:
                 found = pairs(world, options.turns, options.passes)
                 say("start-up and imports ...")
                 starts(world, found, options.starts)
