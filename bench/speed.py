@@ -2,8 +2,8 @@
 
 Install: `kubectl apply` of a CNIChain until it is Ready, and `helm upgrade --install --wait` of the same chart with the
 values that the operator renders it with. Unchanged: one pass of the operator over a Ready CNIChain, and `helm upgrade`
-of the installed release with the same values. Prints a table, or JSON with `-o json`; exit status 1 when an aim is
-missed, 2 when it could not be measured. What each figure is, is said in docs/performance.md.
+of the installed release with the same values. Prints the tables of docs/performance.md, where it is said what each
+figure is, or JSON with `-o json`; exit status 1 when an aim is missed, 2 when it could not be measured.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from cnichain.reconcile.settings import OFFICIAL_CALICO_REPOSITORY, OFFICIAL_CHA
 from procfs import cpu_seconds, rss_mb
 from rig import BenchError
 from speedreport import Cost, Speed, aims, table
-from startup import IMPORTS, import_of, operator_start, wall
+from startup import IMPORTS, answers, import_of, operator_start, wall
 
 SECONDS = 120.0
 """For each thing that is waited for."""
@@ -101,10 +101,18 @@ def metrics(world: World) -> dict[str, float]:
 
 
 @contextmanager
+def leading(world: World) -> Iterator[None]:
+    """The operator holds its lease and waits for a CNIChain, when the block begins."""
+    wait_for("the operator's /readyz is 200", lambda: answers(world), SECONDS)
+    _settle(world)
+    yield
+
+
+@contextmanager
 def installed(world: World, operator: int) -> Iterator[Cost]:
     """A CNIChain that is Ready, and what that cost; it is uninstalled again after the block."""
     place, before = world.audit.here(), cpu_seconds(operator)
-    seconds = world.install(SECONDS, deletionPolicy="Uninstall")
+    seconds = world.install(SECONDS, look=0.02, deletionPolicy="Uninstall")
     yield Cost(seconds, cpu_seconds(operator) - before, *_requests(world, place, OPERATOR))
     world.control_plane.run_kubectl("delete", "cnichain", "default", f"--timeout={SECONDS:.0f}s", timeout=SECONDS + 10)
     _clear(world)
@@ -169,7 +177,7 @@ def pairs(world: World, turns: int, passes: int) -> Speed:
     found = Speed(nodes=world.nodes, cilium=VERSION)
     helm = Helm(world, values(world))
     configurations: list[Any] = []
-    with world.agents(), world.operator() as operator:
+    with world.agents():
         for turn in range(-1, turns):
             counts = turn >= 0  # the first turn makes Cilium's CRDs and fills caches
             say(f"turn {turn + 1} of {turns}" + ("" if counts else " (does not count)"))
@@ -180,7 +188,8 @@ def pairs(world: World, turns: int, passes: int) -> Speed:
                     raise BenchError("both have installed Cilium, but each with another cilium-config")
 
             def ours(turn: int = turn, counts: bool = counts) -> None:
-                with installed(world, operator) as cost:
+                # A new operator has rendered nothing yet: a user's first install is not faster than this.
+                with world.operator() as operator, leading(world), installed(world, operator) as cost:
                     note_configuration()
                     _settle(world)
                     idle = [one_pass(world, operator, f"{turn}-{number}") for number in range(passes)]
@@ -235,13 +244,15 @@ def main() -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nodes", type=int, default=3, help="fake nodes (%(default)s)")
-    parser.add_argument("--turns", type=int, default=5, help="of installs, each by both (%(default)s)")
+    parser.add_argument("--turns", type=int, default=7, help="of installs, each by both (%(default)s)")
     parser.add_argument("--passes", type=int, default=4, help="unchanged ones in each turn, by both (%(default)s)")
     parser.add_argument("--starts", type=int, default=20, help="of each program (%(default)s)")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form (%(default)s)")
     options = parser.parse_args()
     where = machine()
     with tempfile.TemporaryDirectory(prefix="cnichain-speed-") as work:
+        # As in the image: what is imported is compiled already, whatever this shell says of it.
+        os.environ |= {"PYTHONPYCACHEPREFIX": f"{work}/pycache", "PYTHONDONTWRITEBYTECODE": ""}
         try:
             say("starting the control plane ...")
             with sigterm_interrupts(), benchmark_world(Path(work), options.nodes) as world:
