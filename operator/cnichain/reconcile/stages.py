@@ -1,5 +1,6 @@
 """The stages of one pass: apply what differs, look at the gate, stop at the first that has to wait."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -187,11 +188,10 @@ class StageRun:
 
     async def _missing_crd(self) -> str:
         """The first CRD of cilium-operator's that is not established yet, in words."""
-        for name in cilium_crds(self.picture.release):
-            health = health_of(await self.reads.one(ALL_CRDS, name, _standing), f"CustomResourceDefinition {name}")
-            if not health.healthy:
-                return f"{health.message} (cilium-operator makes it)"
-        return ""
+        names = cilium_crds(self.picture.release)
+        crds = await asyncio.gather(*(self.reads.one(ALL_CRDS, name, _standing) for name in names))
+        healths = (health_of(crd, f"CustomResourceDefinition {name}") for name, crd in zip(names, crds, strict=True))
+        return next((f"{one.message} (cilium-operator makes it)" for one in healths if not one.healthy), "")
 
 
 def _standing(crd: Object) -> Object:
