@@ -122,11 +122,11 @@ class Keeper:
     async def _calm(self, took: float, changed: asyncio.Event, spec_changed: asyncio.Event) -> None:
         """Until the cluster is calm; `changed` is set afterwards when it was before, or was meanwhile.
 
-        took: CPU seconds of the last pass. At least as long is waited, so that where passes are costly no more than
-        half of a core's time goes into them.
+        took: CPU seconds of the last pass. At least half as long is waited, so that where passes are costly no more
+        than two thirds of a core's time go into them.
         """
         end = time.monotonic() + BETWEEN_PASSES_SECONDS
-        woken, pause = changed.is_set(), max(took, CALM_SECONDS)
+        woken, pause = changed.is_set(), max(took / 2, CALM_SECONDS)
         while (left := end - time.monotonic()) > 0:
             changed.clear()
             await _first(min(pause, left), self._stopped.wait(), spec_changed.wait())
