@@ -11,7 +11,7 @@ CHART_DIR ?=
 NODES ?= 100,1000
 ARGS ?=
 
-.PHONY: help setup tools demo test unit fuzz audit bench-scale bench-agent lint generate docs lock clean
+.PHONY: help setup tools demo test unit fuzz audit bench bench-scale bench-agent lint generate docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ fuzz: $(STAMP) ## Run the fuzz tests with many more examples (about an hour)
 audit: $(STAMP) ## Look for known holes in the pinned Python packages and in the helm that ships (network, Go)
 	@$(BIN)/uv tool run --from 'pip-audit==2.10.0' pip-audit --require-hashes --disable-pip -r requirements/base.txt
 	@cd tools/helm && go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 helm.sh/helm/v4/cmd/helm
+
+bench: tools ## Measure CNIChain beside helm, and how fast the programs start (10 minutes)
+	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/speed.py $(ARGS)
 
 bench-scale: tools ## Measure clusters of NODES=100,1000 fake nodes: requests, memory, CPU, sizes
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/scale.py --nodes '$(NODES)' $(ARGS)

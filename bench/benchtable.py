@@ -30,6 +30,12 @@ def grid(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """The same as a Markdown table."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+
+
 def verdicts(aims: Sequence[Aim]) -> str:
     """All aims, with a word beside each that is missed."""
     rows = [[aim.what, aim.measured, aim.limit, "" if aim.held else MISSED] for aim in aims]

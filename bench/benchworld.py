@@ -146,11 +146,11 @@ class World:
         body = {"apiVersion": "cnichain.io/v1alpha1", "kind": "CNIChain", "metadata": {"name": "default"}}
         return json.dumps(body | {"spec": wanted})
 
-    def install(self, seconds: float, **spec: Any) -> float:
+    def install(self, seconds: float, look: float = _LOOK, **spec: Any) -> float:
         """Seconds from `kubectl apply` of the CNIChain until it is Ready."""
         begun = time.monotonic()
         self.control_plane.run_kubectl("apply", "--filename=-", stdin=self.chain_text(**spec))
-        return wait_for("the CNIChain is Ready", self.is_ready, seconds) - begun
+        return wait_for("the CNIChain is Ready", self.is_ready, seconds, look) - begun
 
     @contextmanager
     def operator(self) -> Iterator[int]:

@@ -123,7 +123,7 @@ def test_an_unchanged_chain_is_read_and_not_written(world: Harness, running: lis
         before = world.audit_length()
         world.kubectl("annotate", "cnichain", "default", f"test/turn={turn}", "--overwrite")
         world.wait(
-            "a pass after the annotation (it reads the primary's DaemonSet)",
+            "a pass after the annotation (it reads the history)",
             partial(passed, world, before),
             30,
         )
@@ -326,8 +326,8 @@ def nodes_of_cilium(world: Harness) -> set[str]:
 
 
 def passed(world: Harness, before: int) -> bool:
-    """Whether a pass has begun since line `before` of the audit log: each one reads the primary's DaemonSet."""
-    return any("daemonsets/aws-node" in item["requestURI"] for item in world.audited(before))
+    """Whether a pass has begun since line `before` of the audit log: each one reads the history."""
+    return any("configmaps/cnichain-history-" in item["requestURI"] for item in world.audited(before))
 
 
 def is_new(world: Harness, kind: str, name: str, old: str) -> bool:

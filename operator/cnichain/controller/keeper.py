@@ -14,7 +14,10 @@ from cnichain.reconcile.outcome import Outcome
 logger = logging.getLogger(__name__)
 
 BETWEEN_PASSES_SECONDS = 0.5
-"""The first wake-up is acted on at once; those that follow within this time are taken together."""
+"""The first wake-up is acted on at once; those that follow are taken together for at most this time."""
+CALM_SECONDS = 0.05
+"""As soon as nothing has come for so long, the next pass begins: what a pass itself has set going (its own writes, the
+controllers' answers to them) is over, and nobody waits for the rest of the time above."""
 FAILURE_CAP_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """For a pass under way when the operator is told to stop. One that takes longer is cut off, as it may be anywhere: a
@@ -97,7 +100,9 @@ class Keeper:
         while not self._stopped.is_set():
             changed.clear()
             spec_changed.clear()
+            began = time.process_time()
             outcome = await self._pass(name)
+            took = time.process_time() - began
             if outcome.gone and not spec_changed.is_set():
                 # No await between this look and the end of the loop: an event that comes now starts a new one.
                 self._wakeups.forget(name)
@@ -109,10 +114,27 @@ class Keeper:
                 pause = outcome.again or backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS)
                 await _first(pause, self._stopped.wait(), spec_changed.wait())
                 continue
-            await _first(BETWEEN_PASSES_SECONDS, self._stopped.wait(), spec_changed.wait())
+            await self._calm(took, changed, spec_changed)
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many operators, not a secret
             pause = outcome.again or self._resync_seconds * jitter
             await _first(pause, self._stopped.wait(), spec_changed.wait(), changed.wait())
+
+    async def _calm(self, took: float, changed: asyncio.Event, spec_changed: asyncio.Event) -> None:
+        """Until the cluster is calm; `changed` is set afterwards when it was before, or was meanwhile.
+
+        took: CPU seconds of the last pass. At least half as long is waited, so that where passes are costly no more
+        than two thirds of a core's time go into them.
+        """
+        end = time.monotonic() + BETWEEN_PASSES_SECONDS
+        woken, pause = changed.is_set(), max(took / 2, CALM_SECONDS)
+        while (left := end - time.monotonic()) > 0:
+            changed.clear()
+            await _first(min(pause, left), self._stopped.wait(), spec_changed.wait())
+            woken, pause = woken or changed.is_set(), CALM_SECONDS
+            if not changed.is_set() or spec_changed.is_set() or self._stopped.is_set():
+                break
+        if woken:
+            changed.set()
 
     async def _pass(self, name: str) -> Outcome:
         self._busy_since[name] = time.monotonic()

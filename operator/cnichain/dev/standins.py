@@ -106,7 +106,7 @@ class StandIns:
     """One look after the other at the cluster.
 
     registered: uid and generation of the cilium-operator that was served last. registering: cilium-crds, while it runs
-    (up to some 15 s, as Cilium waits for each CRD); it never holds up the other stand-in.
+    (seconds on a busy machine); it never holds up the other stand-in.
     """
 
     api: Api

@@ -179,7 +179,7 @@ class Reconciler:
             await freeze(self._client, picture.nodes, picture.wanted_node, owner)
             return
         store = InventoryStore(self._client, self._settings.namespace, owner)
-        engine = Engine(self._client, store, owner)
+        engine = Engine(self._client, store, owner, self._cluster.reads)
         keys = [item.key for item in picture.all_manifests]
         live = await engine.observe(keys, picture.discovery)
         self._cluster.watch_applied(places(keys, picture.discovery), owner)
@@ -196,6 +196,7 @@ class Reconciler:
         rolling = await self._rolling(this, picture, way, history, histories)
         run = StageRun(
             client=self._client,
+            reads=self._cluster.reads,
             engine=engine,
             picture=picture,
             live=live,
