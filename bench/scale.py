@@ -15,17 +15,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from auditcount import LEASES, Request, by_target, by_verb
+from auditcount import AGENTS, LEASES, Request, by_target, by_verb
 from benchmachine import machine
-from benchworld import CHAIN_NODES, SYSTEM, VERSION, World, benchmark_world, say, wait_for
+from benchworld import AT_ONCE, CHAIN_NODES, SYSTEM, VERSION, World, benchmark_world, say, wait_for
 from cnichain.api.names import CONFLIST_FILE
 from cnichain.dev.errors import DevError
 from cnichain.node.report import WATCH_SECONDS
 from procfs import cpu_seconds, rss_mb
 from rig import BenchError
-from scalereport import Phase, ScaleResult, aims, table
+from scalereport import Phase, ScaleResult, aims, tables
 
 COMPONENTS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok", "stand-ins")
+SETTINGS = (
+    f"spec.rollout is {json.dumps(AT_ONCE)}: all nodes in one wave. The default (a canary that soaks,\n"
+    "then 10% at a time) makes the same requests for each node, and waits between them as long as it is told to."
+)
 QUIET_SECONDS = 70.0
 """Without a write for so long, what the last change has set going is over: the pods are told after their second count,
 a minute after the first pass that could count them."""
@@ -34,7 +38,11 @@ a minute after the first pass that could count them."""
 def cpu(world: World) -> dict[str, float]:
     """CPU seconds so far of each process."""
     pids = world.pids | {name: world.control_plane.pid(name) for name in COMPONENTS}
-    return {name: cpu_seconds(pid) for name, pid in pids.items()}
+    found: dict[str, float] = {}
+    for name, pid in pids.items():
+        program = AGENTS if name.startswith(AGENTS) else name
+        found[program] = found.get(program, 0.0) + cpu_seconds(pid)
+    return found
 
 
 def observed(world: World, work: Callable[[], float]) -> tuple[Phase, list[Request]]:
@@ -91,7 +99,7 @@ def storm(world: World, seconds: float) -> tuple[float, float]:
         now = drifts(world)
         return all(now.get(name, -1) > count for name, count in before.items()) and world.is_ready()
 
-    files = wait_for("every file is right again", files_are_right, seconds, look=0.01)
+    files = wait_for("every file is right again", files_are_right, seconds, look=max(0.01, world.nodes / 50_000))
     # A page of 500 nodes is read in about 0.1 s, by the same API server that takes the reports.
     told = wait_for("status tells of every repair", status_says_so, seconds, look=0.1 + world.nodes / 2000)
     return files - begun, told - begun
@@ -146,7 +154,7 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
             writes=[str(request) for request in requests if is_stray(request)],
             operator_mb=operator_mb,
             operator_peak_mb=rss_mb(operator)[1],
-            agents_mb=rss_mb(agents)[0],
+            agents_mb=sum(rss_mb(pid)[0] for pid in agents),
             sizes=sizes(world),
         )
 
@@ -184,7 +192,7 @@ def main() -> int:
     if options.output == "json":
         print(json.dumps(as_data(results, where), indent=2))
     else:
-        print(f"{table(results)}\n\nMeasured: {where}.")
+        print(f"{tables(results)}\n\n{SETTINGS}\nMeasured: {where}.")
     if len(results) < len(options.nodes):
         return 2
     return 0 if all(aim.held for aim in aims(results)) else 1
