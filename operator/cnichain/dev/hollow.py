@@ -166,8 +166,7 @@ class Fleet:
         """The agent of that node, started now if it is new; None without a folder, or in another part."""
         if name in self._nodes:
             return self._nodes[name]
-        which, parts = self._part
-        if zlib.crc32(name.encode()) % parts != which - 1:
+        if not is_in(name, self._part):
             return None
         folder = NodeFolder(self._nodes_dir / name)
         if not folder.conf_dir.is_dir():
@@ -215,6 +214,12 @@ def _allow_many_files() -> None:
     """Each node has four open: its lock, its wakers."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def is_in(name: str, part: tuple[int, int]) -> bool:
+    """Whether a node is of this part, (which, of how many): each node is of one, and stays in it."""
+    which, parts = part
+    return zlib.crc32(name.encode()) % parts == which - 1
 
 
 def _part(text: str) -> tuple[int, int]:
