@@ -20,7 +20,7 @@ from cnichain.api.chainnode import NodeState, NodeStatus
 from cnichain.node.access import from_kubeconfig
 from cnichain.node.api_client import ApiClient
 from cnichain.node.conflist import parse
-from cnichain.node.holding import Holds
+from cnichain.node.holding import UNASKED, Holds
 from cnichain.node.report import Reporter
 from cnichain.node.splice import derive
 
@@ -250,7 +250,7 @@ def test_a_recreated_object_gets_its_status_again(cluster: Kubectl, node: Node) 
 def test_a_node_that_waits_for_cilium_as_its_wave_opens_is_told_a_little_later(cluster: Kubectl, node: Node) -> None:
     """What follows within that time is the only write; what lasts longer is told all the same."""
     hold = 1.0
-    reporter = Reporter(ApiClient(from_kubeconfig(node.kubeconfig, None), NAME), Holds(cilium=hold))
+    reporter = Reporter(ApiClient(from_kubeconfig(node.kubeconfig, None), NAME), Holds(cilium=hold, health=0.0))
     _apply(cluster, primary="aws-vpc-cni")
     uid = _get(cluster)["metadata"]["uid"]
     reporter.start()
@@ -270,7 +270,7 @@ def test_a_node_that_waits_for_cilium_as_its_wave_opens_is_told_a_little_later(c
 
 def test_a_spec_that_the_agent_does_not_understand_is_told(cluster: Kubectl, node: Node) -> None:
     """Nothing comes from the guard then, and the operator has to hear of it."""
-    reporter = Reporter(ApiClient(from_kubeconfig(node.kubeconfig, None), NAME))
+    reporter = Reporter(ApiClient(from_kubeconfig(node.kubeconfig, None), NAME), UNASKED)
     _apply(cluster, primary="aws-vpc-cni")
     uid = _get(cluster)["metadata"]["uid"]
     reporter.start()

@@ -35,6 +35,7 @@ from cnichain.node.alarm import Alarm
 from cnichain.node.api_client import Access, ApiClient, ApiConfigError, Event
 from cnichain.node.cilium import CiliumWatcher
 from cnichain.node.guard import Guard, Options
+from cnichain.node.holding import UNASKED
 from cnichain.node.inotify import Watcher
 from cnichain.node.log import LEVELS, log
 from cnichain.node.report import Reporter, SpecIntake, SpecWatcher
@@ -79,7 +80,7 @@ class HollowNode:
         self.name = folder.root.name
         self._state = StateDir(folder.state_dir)
         self._client = ApiClient(access, self.name)
-        self._reporter = Reporter(self._client)
+        self._reporter = Reporter(self._client, UNASKED)
         self._reporter.name = self.name
         alarm = Alarm(folder.conf_dir, folder.bin_dir, lambda conf, binaries: Watcher(conf, binaries, inotify.part()))
         self._guard = Guard(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from cnichain.api.chainnode import NodeStatus, node_spec_from_wire, to_wire
 from cnichain.node.api_client import ApiClient, ApiError, ApiUnreachableError, Event
-from cnichain.node.holding import USUAL, Holds
+from cnichain.node.holding import Holds
 from cnichain.node.log import log
 from cnichain.node.state import GivenSpec, StateDir
 from cnichain.node.timing import Backoff
@@ -26,7 +26,7 @@ class Reporter(threading.Thread):
     What is expected to be over in a moment waits for that moment (holding.py).
     """
 
-    def __init__(self, client: ApiClient, holds: Holds = USUAL) -> None:
+    def __init__(self, client: ApiClient, holds: Holds) -> None:
         super().__init__(name="reporter", daemon=True)
         self._client, self._holds = client, holds
         self._changed = threading.Condition()
