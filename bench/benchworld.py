@@ -55,7 +55,7 @@ def chart_folder() -> Path:
 
 def say(text: str) -> None:
     """Progress, beside the result."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def wait_for(what: str, check: Callable[[], object], seconds: float, look: float = _LOOK) -> float:
@@ -240,10 +240,12 @@ def benchmark_world(work: Path, nodes: int) -> Iterator[World]:
 def _populate(world: World, kubectl: Kubectl) -> None:
     """As ControlPlane.populate with `eks`, whose one request and whose time limit are for tests' few nodes."""
     make_node_folders(world.control_plane.nodes_dir, world.nodes)
+    say(f"{world.nodes} nodes: making them ...")
     bodies = [manifests.node(index) for index in range(world.nodes)]
     for begin in range(0, world.nodes, AT_A_TIME):
         apply(kubectl, bodies[begin : begin + AT_A_TIME])
     apply(kubectl, [*manifests.aws_node(), *manifests.kube_proxy()])
+    say(f"{world.nodes} nodes: waiting for aws-node and kube-proxy on them ...")
     seconds = 60 + world.nodes * 0.5
     for name in ("aws-node", "kube-proxy"):
         path = f"/apis/apps/v1/namespaces/kube-system/daemonsets/{name}"

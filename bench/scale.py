@@ -26,6 +26,7 @@ from rig import BenchError
 from scalereport import Phase, ScaleResult, aims, tables
 
 COMPONENTS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok", "stand-ins")
+SETTLE_SECONDS = 240.0
 SETTINGS = (
     f"spec.rollout is {json.dumps(AT_ONCE)}: all nodes in one wave. The default (a canary that soaks,\n"
     "then 10% at a time) makes the same requests for each node, and waits between them as long as it is told to."
@@ -122,10 +123,11 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
     say(f"{nodes} nodes: starting the control plane ...")
     patience = 120 + nodes * 0.6
     with benchmark_world(work, nodes) as world, world.agents() as agents, world.operator() as operator:
-        say(f"{nodes} nodes: adoption ...")
+        say(f"{nodes} nodes: adoption, for {patience:.0f} s at most ...")
         adoption, adopting = observed(world, lambda: world.install(patience))
-        settle(world, 240)
-        say(f"{nodes} nodes: ready after {adoption.seconds:.1f} s; steady state, {window:.0f} s ...")
+        say(f"{nodes} nodes: ready after {adoption.seconds:.1f} s; waiting until nobody writes any more ...")
+        settle(world, SETTLE_SECONDS + nodes * 0.05)
+        say(f"{nodes} nodes: steady state, {window:.0f} s ...")
 
         def wait() -> float:
             time.sleep(window)

@@ -22,7 +22,7 @@ class Holds:
     """
 
     runtime: float = 2.0
-    cilium: float = 10.0
+    cilium: float = 20.0
     health: float = 10.0
 
     def of(self, status: Mapping[str, Any], sent: Mapping[str, Any] | None) -> float:
