@@ -23,7 +23,7 @@ def pod(number: int) -> dict[str, Any]:
     volumes = [{"name": f"volume-{index}", "hostPath": {"path": f"/var/lib/{index}"}} for index in range(20)]
     mounts = [{"name": f"volume-{index}", "mountPath": f"/var/lib/{index}"} for index in range(20)]
     container = {"name": "c", "image": "quay.io/cilium/cilium:v1.17.3", "volumeMounts": mounts}
-    fields = {"f:spec": {f"f:field-{index}": {".": {}, "f:name": {}} for index in range(60)}}
+    fields: dict[str, Any] = {"f:spec": {f"f:field-{index}": {".": {}, "f:name": {}} for index in range(60)}}
     managed = [{"manager": name, "operation": "Update", "fieldsV1": fields} for name in ("kubelet", "controller")]
     return {
         "metadata": {
