@@ -23,14 +23,13 @@ from cnichain.dev.errors import DevError
 from cnichain.node.report import WATCH_SECONDS
 from procfs import cpu_seconds, rss_mb
 from rig import BenchError
-from scalereport import Phase, ScaleResult, aims, tables
+from scalereport import Phase, ScaleResult, aims, result_of, tables
 
 COMPONENTS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok", "stand-ins")
 SETTLE_SECONDS = 240.0
-SETTINGS = (
-    f"spec.rollout is {json.dumps(AT_ONCE)}: all nodes in one wave. The default (a canary that soaks,\n"
-    "then 10% at a time) makes the same requests for each node, and waits between them as long as it is told to."
-)
+SETTINGS = f"""spec.rollout of these runs: {json.dumps(AT_ONCE)}.
+All nodes in one wave: the default, a canary that soaks and then 10% at a time,
+makes the same requests for each node and waits between them, as it is told to."""
 QUIET_SECONDS = 70.0
 """Without a write for so long, what the last change has set going is over: the pods are told after their second count,
 a minute after the first pass that could count them."""
@@ -178,11 +177,18 @@ def as_data(results: list[ScaleResult], where: str) -> dict[str, Any]:
 def main() -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--nodes", type=numbers, default=[100, 1000], help="clusters, as 100,1000 (the default)")
+    parser.add_argument("--nodes", type=numbers, help="clusters, as 100,1000 (the default; none with --read)")
     parser.add_argument("--window", type=float, default=90.0, help="seconds of the steady state (%(default)s)")
+    parser.add_argument("--read", type=Path, action="append", default=[], help="clusters of an earlier `-o json`, too")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form (%(default)s)")
     options = parser.parse_args()
-    results, where = [], machine()
+    earlier = [json.loads(path.read_text()) for path in options.read]
+    results = [result_of(one) for run in earlier for one in run["clusters"]]
+    where = [str(run["measured"]) for run in earlier]
+    if options.nodes is None:
+        options.nodes = [] if options.read else [100, 1000]
+    where += [machine()] if options.nodes else []
+    wanted = len(results) + len(options.nodes)
     try:
         for nodes in options.nodes:
             with tempfile.TemporaryDirectory(prefix="cnichain-scale-") as work:
@@ -191,11 +197,12 @@ def main() -> int:
         print(f"The benchmark failed: {error}", file=sys.stderr)
         if not results:
             return 2
+    results.sort(key=lambda one: one.nodes)
     if options.output == "json":
-        print(json.dumps(as_data(results, where), indent=2))
+        print(json.dumps(as_data(results, "; ".join(where)), indent=2))
     else:
-        print(f"{tables(results)}\n\n{SETTINGS}\nMeasured: {where}.")
-    if len(results) < len(options.nodes):
+        print("\n".join([tables(results), "", SETTINGS, *(f"Measured: {one}." for one in where)]))
+    if len(results) < wanted:
         return 2
     return 0 if all(aim.held for aim in aims(results)) else 1
 

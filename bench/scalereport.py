@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 from auditcount import AGENTS, OPERATOR, Verbs, reads, writes
 from benchtable import MISSED, Aim, markdown
@@ -57,6 +58,12 @@ class ScaleResult:
     def steady_reads(self) -> float:
         """Reads a minute for each node, as many as there would be with an agent's own process on each node."""
         return self.per_node(self.steady)[0] / (self.steady.seconds / 60) + self.watches
+
+
+def result_of(data: Mapping[str, Any]) -> ScaleResult:
+    """A cluster as `-o json` has it."""
+    phases = {name: Phase(**data[name]) for name in ("adoption", "steady", "storm")}
+    return ScaleResult(**{**data, **phases})
 
 
 def aims(results: Sequence[ScaleResult]) -> list[Aim]:

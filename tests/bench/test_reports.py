@@ -1,7 +1,8 @@
 """What the benchmarks count, and what they hold against their aims."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from auditcount import AGENTS, OPERATOR, AuditLog, by_target, by_verb, reads, request_of, writes
 from rig import BenchError
-from scalereport import Phase, ScaleResult, aims, tables
+from scalereport import Phase, ScaleResult, aims, result_of, tables
 from speedreport import Cost, Import, Speed
 from speedreport import aims as speed_aims
 from speedreport import table as speed_table
@@ -139,6 +140,11 @@ def test_the_tables_are_markdown_that_fits_a_terminal_and_say_each_thing_once() 
     (found,) = [line for line in text.splitlines() if line.startswith("| writes, steady state")]
     assert [cell.strip() for cell in found.strip("|").split("|")] == ["writes, steady state", "1 MISSED", "0", "0"]
     assert text.endswith("operator: patch nodes a (200)")
+
+
+def test_clusters_that_were_measured_before_are_read_again() -> None:
+    before = cluster(1000, writes=["operator: patch nodes a (200)"])
+    assert result_of(json.loads(json.dumps(asdict(before)))) == before
 
 
 def test_the_limit_of_each_cluster_is_told() -> None:
