@@ -27,7 +27,8 @@ from scalereport import Phase, ScaleResult, aims, result_of, tables
 
 COMPONENTS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok", "stand-ins")
 SETTLE_SECONDS = 240.0
-SETTINGS = f"""spec.rollout of these runs: {json.dumps(AT_ONCE)}.
+SETTINGS = f"""spec.rollout of these runs:
+{json.dumps(AT_ONCE)}
 All nodes in one wave: the default, a canary that soaks and then 10% at a time,
 makes the same requests for each node and waits between them, as it is told to."""
 QUIET_SECONDS = 70.0
