@@ -29,7 +29,10 @@ from cnichain.kube.sockets import KnownSockets
 Object = dict[str, Any]
 METADATA_ACCEPT = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 METADATA_WATCH_ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-PAGE = 500
+PAGE = 100
+"""Objects in one answer. Parsed, a Node or a Pod takes about 100 KB, and some lists are read at the same time: with 500
+in one answer the lists of 5,000 nodes and their pods took 320 MB, with 100 they take 130 MB.
+"""
 ATTEMPTS = 4
 BACKOFF_CAP_SECONDS = 8.0
 WATCH_SECONDS = 290

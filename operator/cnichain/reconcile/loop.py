@@ -301,8 +301,11 @@ class Reconciler:
             show_chain(this.status, report, now)
         for reason, message in this.events:
             await self._recorder.event(metadata["name"], metadata["uid"], reason, message)
+        told = {reason for reason, _ in this.events}
         for item in transitions(before, now):
-            if item.type == Type.READY or item.reason == Reason.CATALOGUE_INVALID:
+            # What this pass has told already, such as a wave that opens, is not told once more as the state of Ready.
+            is_news = item.status == "True" or item.reason not in told
+            if (item.type == Type.READY and is_news) or item.reason == Reason.CATALOGUE_INVALID:
                 await self._recorder.event(metadata["name"], metadata["uid"], Reason(item.reason), item.message)
         ready = any(item.type == Type.READY and item.status == "True" for item in now)
         if report.error is not None:
