@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,9 +24,10 @@ from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import Credentials, load_credentials
 from cnichain.kube.fence import Fence, Timing
 from cnichain.kube.lease import Elector, LeaseStore
+from cnichain.kube.standing import Standing
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.loop import Reconciler
-from cnichain.reconcile.metrics import LEADER, REGISTRY, observe_request
+from cnichain.reconcile.metrics import CLOCK_SKEW, LEADER, REGISTRY, observe_request
 from cnichain.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,16 +56,20 @@ async def run_operator(settings: Settings, *, kubeconfig: Path | None, ports: Po
     for number in (signal.SIGTERM, signal.SIGINT):
         # Kopf puts its own in their place when it starts, and looks at `stop` as well.
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    connect = partial(
+        KubeClient,
+        credentials,
+        user_agent=settings.instance,
+        observe=observe_request,
+        standing=Standing(skewed=CLOCK_SKEW.set),
+    )
     async with serving(health, ports.health), metrics_served(REGISTRY, ports.metrics):
         if election is None:
-            async with KubeClient(credentials, user_agent=settings.instance, observe=observe_request) as client:
+            async with connect() as client:
                 await _lead(settings, credentials, catalogue, client, health, stop)
             return
         fence = Fence(election, _end)
-        async with (
-            KubeClient(credentials, user_agent=settings.instance, observe=observe_request) as outside,
-            KubeClient(credentials, user_agent=settings.instance, fence=fence, observe=observe_request) as client,
-        ):
+        async with connect() as outside, connect(fence=fence) as client:
             elector = health.elector = Elector(
                 settings.instance,
                 outside=LeaseStore(outside, settings.namespace),

@@ -56,6 +56,7 @@ class Reflector(Generic[Record]):
         """List and watch until cancelled."""
         failures = 0
         while True:
+            began: float | None = None
             try:
                 version = await self._list()
                 while True:
@@ -66,11 +67,13 @@ class Reflector(Generic[Record]):
                     if failures:
                         await asyncio.sleep(backoff(failures, cap=RELIST_CAP_SECONDS))
             except ApiError as error:
-                if error.expired:
-                    continue
+                if began is not None and time.monotonic() - began >= SHORT_WATCH_SECONDS:
+                    failures = 0
                 failures += 1
-                delay = backoff(failures, cap=RELIST_CAP_SECONDS)
-                logger.warning("watch of %s: %s; list again in %.1f s", self._resource.plural, error, delay)
+                if error.expired and failures == 1:
+                    continue  # it was away for too long, which is normal
+                delay = max(backoff(failures, cap=RELIST_CAP_SECONDS), min(error.retry_after, RELIST_CAP_SECONDS))
+                logger.warning("%s; list again in %.1f s", _words(self._resource, error), delay)
                 await asyncio.sleep(delay)
 
     async def _list(self) -> str:
@@ -115,6 +118,12 @@ class Reflector(Generic[Record]):
                 self.records[key] = record
                 self._changed()
         return version
+
+
+def _words(resource: Resource, error: ApiError) -> str:
+    if error.expired:
+        return f"watch of {resource.plural}: the API server ends it at once, time and again (410): {error.message}"
+    return str(error.as_chain_error(f"watch of {resource.plural}"))
 
 
 def _key(item: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
