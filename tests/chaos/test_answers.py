@@ -29,7 +29,7 @@ STORM_SECONDS = 8.0
 
 @dataclass
 class OnceEach:
-    """Lets each request fail the first time that it comes: one in five with 429, which costs a second, else with 500."""
+    """Lets each request fail the first time: one in five with 429, which costs a second, the others with 500."""
 
     failed: dict[str, int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
