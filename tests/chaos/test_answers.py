@@ -168,7 +168,7 @@ def test_late_answers(world: Harness, behind: Behind) -> None:
 
 
 def test_one_of_two_replicas_is_cut_off(world: Harness, behind: Behind) -> None:
-    """The one that leads sends and hears nothing any more, on open connections too. The last test: it ends by it."""
+    """The one that leads sends and hears nothing any more, on open connections too. It ends by it."""
     leader = world.processes[-1]
     told = world.logs[-1]
     with world.operator(leader_elect="true"):
@@ -190,3 +190,18 @@ def test_one_of_two_replicas_is_cut_off(world: Harness, behind: Behind) -> None:
         assert_nothing_is_lost(world, after)
         key = "ServiceAccount kube-system/hubble-relay"
         assert {**after, key: 0} == {**behind.children, key: 0}, "but for what was made anew, the children are the same"
+
+
+def test_an_error_in_the_middle_of_kopfs_watch(world: Harness, behind: Behind) -> None:
+    """Not 410, as the API server sends it when etcd has lost its leader: Kopf ends, and with it the process, which the
+    kubelet starts again."""
+    before = children(world)
+    broken = Fault(event={"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "etcd has no leader"}})
+    behind.proxy.fault = lambda _method, path: broken if "/cnichains?" in path and "watch=" in path else None
+    with world.operator(kubeconfig=kubeconfig_behind(world, behind.proxy), leader_elect="true"):
+        assert world.processes[-1].wait(timeout=60) == 1
+    assert f"{Reason.API_UNAVAILABLE.value}: the watch of CNIChains has ended" in log(world)
+    assert "etcd has no leader" in log(world)
+    behind.well()
+    with world.operator(kubeconfig=kubeconfig_behind(world, behind.proxy)):
+        assert_nothing_is_lost(world, before)

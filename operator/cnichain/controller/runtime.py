@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import kopf
 
+from cnichain.api.errors import ChainError
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.catalogue.load import load_catalogue
 from cnichain.catalogue.model import Catalogue
@@ -48,7 +49,7 @@ async def run_operator(settings: Settings, *, kubeconfig: Path | None, ports: Po
     """Run until SIGTERM or SIGINT. election: how the lease is held; None for one that is alone.
 
     Ends the process with EXIT_LEASE_LOST when the lease is lost. Raises CredentialsError when there is no way to the
-    API server, ChainError when the catalogue cannot be read.
+    API server, ChainError when the catalogue cannot be read, or when Kopf has ended by an error.
     """
     credentials = load_credentials(kubeconfig)
     catalogue = load_catalogue(settings.catalogue)
@@ -130,6 +131,12 @@ async def _lead(
             identity=settings.instance,  # type: ignore[arg-type] # a NewType of str in Kopf's private modules
             stop_flag=stop,
         )
+    except Exception as error:
+        # Whatever it is: Kopf ends by an error that comes in the middle of its watch, as when etcd loses its leader.
+        logger.exception("Kopf has ended")
+        raise ChainError(
+            Reason.API_UNAVAILABLE, f"the watch of CNIChains has ended: {error}. The process ends, to be started again."
+        ) from error
     finally:
         await cluster.stop()
 
