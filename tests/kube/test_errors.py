@@ -7,6 +7,7 @@ from cnichain.kube.errors import ApiError
 
 INVALID = 'DaemonSet.apps "cilium" is invalid: spec.selector: Invalid value: field is immutable'
 DENIED_BY_WEBHOOK = 'admission webhook "policy.example.com" denied the request: hostNetwork is not allowed'
+DENIED_BY_POLICY = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no host network"
 WEBHOOK_AWAY = 'Internal error occurred: failed calling webhook "policy.example.com": failed to call webhook: EOF'
 STALE = "failed to create typed patch object: .spec.new: field not declared in schema"
 
@@ -20,6 +21,9 @@ STALE = "failed to create typed patch object: .spec.new: field not declared in s
         (500, "InternalError", DENIED_BY_WEBHOOK, Reason.APPLY_REJECTED),
         (500, "InternalError", WEBHOOK_AWAY, Reason.WEBHOOK_UNAVAILABLE),
         (500, "InternalError", "etcdserver: request timed out", Reason.API_UNAVAILABLE),
+        (403, "Forbidden", DENIED_BY_WEBHOOK, Reason.APPLY_REJECTED),
+        (403, "Forbidden", DENIED_BY_POLICY, Reason.APPLY_REJECTED),
+        (403, "Forbidden", 'pods "x" is forbidden: exceeded quota: small, requested: pods=1', Reason.APPLY_REJECTED),
         (403, "Forbidden", 'daemonsets.apps is forbidden: User "x" cannot patch', Reason.ACCESS_DENIED),
         (401, "Unauthorized", "Unauthorized", Reason.ACCESS_DENIED),
         (500, "", STALE, Reason.SCHEMA_STALE),

@@ -5,6 +5,7 @@ and would store its progress in annotations and status; and Kopf starts no daemo
 when the operator starts, but takes its finalizer off (both measured: docs/architecture.md).
 """
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -22,11 +23,12 @@ RECONNECT_SECONDS = 1.0
 
 
 class Context:
-    """What handlers need; Kopf hands it to them as `memo`."""
+    """What handlers need; Kopf hands it to them as `memo`. stop: the flag that Kopf was given as well."""
 
-    def __init__(self, keeper: Keeper, cluster: Cluster) -> None:
+    def __init__(self, keeper: Keeper, cluster: Cluster, stop: asyncio.Event) -> None:
         self.keeper = keeper
         self.cluster = cluster
+        self.stop = stop
         self.seen: dict[str, object] = {}
 
     def __copy__(self) -> Self:
@@ -45,7 +47,9 @@ def build_registry(credentials: Credentials) -> kopf.OperatorRegistry:
 
     @kopf.on.cleanup(registry=registry)
     async def stop(memo: Context, **_: Any) -> None:
-        # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them.
+        # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them. One of them is its
+        # own, which waits for the flag: a signal that Kopf has caught does not set it.
+        memo.stop.set()
         await memo.keeper.stop()
         await memo.cluster.stop()
 

@@ -3,6 +3,9 @@
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import Reason
 
+NOT_OF_PERMISSIONS = ("admission webhook", "denied request", "exceeded quota", "violates PodSecurity")
+"""Words of a 403 that comes from admission: a webhook, a ValidatingAdmissionPolicy, a quota, Pod Security."""
+
 
 class ApiError(Exception):
     """The API server refused or failed a request, or could not be reached.
@@ -61,7 +64,7 @@ class ApiError(Exception):
         if self.status == 401:
             words = "the API server does not take the operator's token (401)"
             return ChainError(Reason.ACCESS_DENIED, f"{doing}: {words}: {self.message}")
-        if self.status == 403:
+        if self.status == 403 and not any(words in self.message for words in NOT_OF_PERMISSIONS):
             return ChainError(Reason.ACCESS_DENIED, f"{doing}: the API server denied it: {self.message}")
         if self.webhook_away:
             return ChainError(Reason.WEBHOOK_UNAVAILABLE, f"{doing}: {self.message}")

@@ -99,7 +99,7 @@ class Standing:
         self._skewed(apart.total_seconds())
         if apart:
             way = "behind" if apart > timedelta() else "ahead of"
-            words = f"This operator's clock is {_in_words(abs(apart))} {way} the API server's, which counts until then."
+            words = f"This operator's clock is {_in_words(abs(apart))} {way} the API server's, which counts meanwhile."
             self._news.append((Reason.CLOCK_SKEWED, f"{words} {REASONS[Reason.CLOCK_SKEWED].fix}"))
             logger.warning("%s: %s", Reason.CLOCK_SKEWED.value, words)
         else:
