@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from cnichain.api.reasons import Reason
 from cnichain.kube.client import KubeClient, Object, backoff
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import Resource
@@ -122,7 +123,8 @@ class Reflector(Generic[Record]):
 
 def _words(resource: Resource, error: ApiError) -> str:
     if error.expired:
-        return f"watch of {resource.plural}: the API server ends it at once, time and again (410): {error.message}"
+        code, words = Reason.API_UNAVAILABLE.value, "the API server ends it at once, time and again (410)"
+        return f"{code}: watch of {resource.plural}: {words}: {error.message}"
     return str(error.as_chain_error(f"watch of {resource.plural}"))
 
 
