@@ -115,7 +115,9 @@ class Keeper:
             failures = failures + 1 if outcome.failed else 0
             if outcome.failed:
                 # Not at each change in the cluster: what failed would be hammered by its own side effects.
-                pause = outcome.again or backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS)
+                # At least as long as the API server asks for, but not for a day.
+                asked = min(outcome.again or 0.0, FAILURE_CAP_SECONDS)
+                pause = max(asked, backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS))
                 await _first(pause, self._stopped.wait(), spec_changed.wait())
                 continue
             await self._calm(rest(worked), changed, spec_changed)
@@ -144,7 +146,7 @@ class Keeper:
         try:
             return await self._reconciler.run(name)
         except ApiError as error:
-            logger.warning("the API server cannot take the status of CNIChain %s: %s", name, error)
+            logger.warning("%s", error.as_chain_error(f"read CNIChain {name}, or write its status"))
             return Outcome(ready=False, failed=True)
         finally:
             del self._busy_since[name]

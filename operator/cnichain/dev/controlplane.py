@@ -147,6 +147,14 @@ class ControlPlane:
         """Start it again on the same port with the same data, and wait until it is ready."""
         self._command("start kube-apiserver")
 
+    def kill(self, component: str) -> None:
+        """End a component alone by SIGKILL, as "etcd"; what it has written to its disk stays."""
+        self._command(f"kill {component}")
+
+    def start(self, component: str) -> None:
+        """Start a component that was ended on purpose, with the data that it had, and wait until it is ready."""
+        self._command(f"start {component}")
+
     def _command(self, command: str) -> None:
         if self._supervisor is None:
             raise DevError("Only a control plane of ControlPlane.run takes commands.")
