@@ -131,10 +131,11 @@ class Harness:
         self.wait(f"{text!r} in the operator's log", lambda: text in self.logs[-1].read_text(encoding="utf-8"), seconds)
 
     @contextmanager
-    def operator(self, *, without: tuple[str, ...] = (), **options: str) -> Iterator[Path]:
+    def operator(self, *, without: tuple[str, ...] = (), by: tuple[str, ...] = (), **options: str) -> Iterator[Path]:
         """The operator as a process; its log.
 
-        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out.
+        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out. by: a
+        command that becomes the one after it, as `env` does.
         """
         usual = {
             "kubeconfig": str(self.control_plane.kubeconfig),
@@ -149,7 +150,7 @@ class Harness:
         ]
         log = self.work / f"operator-{len(self.logs)}.log"
         self.logs.append(log)
-        with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
+        with self._process([*by, sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
             yield log
 
     def kill_operator(self) -> None:
@@ -212,7 +213,7 @@ class Harness:
                     process.wait(timeout=20)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    pytest.fail(f"{command[2]} did not stop within 20 s of SIGTERM; its log: {log.read_text()[-2000:]}")
+                    pytest.fail(f"{command} did not stop within 20 s of SIGTERM; its log: {log.read_text()[-2000:]}")
 
     def kubeconfig_of(self, account: str) -> Path:
         """A kubeconfig with a token of a service account of the operator's namespace."""
