@@ -79,10 +79,10 @@ def holder(world: Harness) -> str:
 
 
 @contextmanager
-def started(world: Harness, by: tuple[str, ...] = (), **options: str) -> Iterator[Operator]:
+def started(world: Harness, **options: str) -> Iterator[Operator]:
     """An operator that leads or stands by."""
     start = world.audit_length()
-    with world.operator(without=(), by=by, **(SHORT | options)) as log:
+    with world.operator(without=(), by=(), **(SHORT | options)) as log:
         process = world.processes[-1]
         said = world.wait("it leads or stands by", lambda: NAMED.search(log.read_text(encoding="utf-8")))
         try:
@@ -134,9 +134,15 @@ def test_one_whose_user_has_no_name_works(world: Harness) -> None:
     if tried.returncode:
         pytest.skip(f"no user namespace can be made here: {tried.stderr.strip()}")
     assert tried.stdout.strip() == "65532"
-    with fresh(world), started(world, NAMELESS) as nameless:
+    start = world.audit_length()
+
+    def work() -> list[Object]:
+        mine = [item for item in world.audited(start) if item["verb"] in WRITES]
+        return [item for item in mine if item["objectRef"]["resource"] != "leases"]
+
+    with fresh(world), world.operator(without=(), by=NAMELESS, **SHORT):
         change(world, 50)
-        nameless.wait_for_work(1)
+        world.wait("it works", work, 60)
 
 
 def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(world: Harness) -> None:
@@ -262,7 +268,7 @@ def test_one_that_cannot_read_the_lease_is_alive_and_not_ready(world: Harness) -
     with fresh(world), fault_proxy(world.control_plane) as proxy:
         proxy.fault = lambda _method, path: Fault(403) if "/leases" in path else None
         options = SHORT | {"kubeconfig": behind(world, proxy), "health_port": port}
-        with world.operator(without=(), **options):
+        with world.operator(without=(), by=(), **options):
             world.wait_log("acquire the lease: the API server denied it", 60)
             assert health(port, "/healthz")[0] == 200
             assert health(port, "/readyz") == (503, "the Lease could not be read lately; the log says why")

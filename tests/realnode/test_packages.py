@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.controlplane, pytest.mark.realnode, pytest.mark.timeou
 OURS = "cnichain-system"
 IN_OURS = f"--namespace={OURS}"
 OPERATOR, AGENT = (f"app.kubernetes.io/name=cnichain-{name}" for name in ("operator", "agent"))
+WORKLOADS = ("deployment/cnichain-operator", "daemonset/cnichain-agent")
 LEVEL = "pod-security.kubernetes.io/enforce"
 MIRROR = "registry.example/mirror/cnichain"
 """A name of the image that no default has: what a user gives it who has built it."""
@@ -58,6 +59,11 @@ def world(node: RealNode, tmp_path: Path, chart_dir: Path) -> Harness:
     return Harness(node.control_plane, tmp_path, chart_dir)
 
 
+def slow(node: RealNode, *arguments: str) -> None:
+    """A kubectl that waits for something."""
+    node.control_plane.run_kubectl(*arguments, "--timeout=150s", timeout=160)
+
+
 # The main job --------------------------------------------------------------------------------------------------------
 
 
@@ -65,8 +71,8 @@ def make_a_chain_and_undo_it(world: Harness, cilium: StandInCilium) -> None:
     """From the CNIChain to a node as it was; in the middle the operator's pod is deleted."""
     node = cilium.node
     kubectl = world.kubectl
-    start, primary, folder = world.audit_length(), node.layout.conf_dir / PRIMARY_FILE, node.layout.conf_dir
-    before = (primary.read_bytes(), primary.stat())
+    start, folder = world.audit_length(), node.layout.conf_dir
+    before = primary_file(node)
     aws_node, labels = generation_of_aws_node(world), labels_and_taints(node, world)
     node.pods.run("before")
 
@@ -75,7 +81,7 @@ def make_a_chain_and_undo_it(world: Harness, cilium: StandInCilium) -> None:
         # Here it waits for Cilium's agents to be healthy: there is none yet.
         world.wait("the agents' stage is reached", partial(world.exists, "daemonset", "cilium", "-n=kube-system"), 90)
         assert world.conditions()["Ready"]["status"] != "True"
-        replace_the_operator(world)
+        replace_the_operator(world, node)
 
         def is_ready() -> bool:
             cilium.start_agent_pod()
@@ -86,13 +92,13 @@ def make_a_chain_and_undo_it(world: Harness, cilium: StandInCilium) -> None:
         assert node.wait_loaded(*CHAIN).source.encode() == (folder / CHAINED_FILE).read_bytes()
         node.pods.run("chained")
         assert cilium.told() == {"chained"}, "what went through the chain"
-        assert (primary.read_bytes(), primary.stat()) == before, f"{PRIMARY_FILE} was touched"
+        assert primary_file(node) == before, f"{PRIMARY_FILE} was touched"
     finally:
-        kubectl("delete", "cnichain", "default", "--timeout=55s")
+        slow(node, "delete", "cnichain", "default")
 
     node.wait_loaded(*PRIMARY)
     assert {path.name for path in folder.iterdir()} == {PRIMARY_FILE}
-    assert (primary.read_bytes(), primary.stat()) == before, f"{PRIMARY_FILE} was touched"
+    assert primary_file(node) == before, f"{PRIMARY_FILE} was touched"
     node.pods.run("after")
     assert cilium.told() == {"chained"}, "a pod went through a chain that is gone"
     assert generation_of_aws_node(world) == aws_node
@@ -101,6 +107,12 @@ def make_a_chain_and_undo_it(world: Harness, cilium: StandInCilium) -> None:
     left = kubectl("get", *CILIUMS, "configmap/cilium-config", "-n=kube-system", "--ignore-not-found", "--output=name")
     assert left == ""
     assert refused_requests(world, start) == []
+
+
+def primary_file(node: RealNode) -> tuple[bytes, int, int]:
+    """What aws-node's file holds, which file it is, and when it was written."""
+    path = node.layout.conf_dir / PRIMARY_FILE
+    return path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns
 
 
 def generation_of_aws_node(world: Harness) -> Object:
@@ -113,10 +125,10 @@ def labels_and_taints(node: RealNode, world: Harness) -> Object:
     return {"labels": found["metadata"]["labels"], "taints": found["spec"].get("taints", [])}
 
 
-def replace_the_operator(world: Harness) -> None:
+def replace_the_operator(world: Harness, node: RealNode) -> None:
     """Delete the operator's pod; another one has the Lease then."""
     old = holder(world)
-    world.kubectl("delete", "pods", IN_OURS, f"--selector={OPERATOR}", "--timeout=50s")
+    slow(node, "delete", "pods", IN_OURS, f"--selector={OPERATOR}")
     world.wait("another operator has the Lease", lambda: holder(world) not in {"", old}, 90)
 
 
@@ -193,19 +205,27 @@ def test_the_chart_below_pod_security(world: Harness, node: RealNode, cilium: St
     assert installed.returncode == 0, installed.stderr
     try:
         with told(world, node):
-            kubectl("rollout", "status", "deployment/cnichain-operator", IN_OURS, "--timeout=55s")
             refusal = world.wait("the agent is refused", partial(refusal_of_the_agent, world), 60)
             assert 'violates PodSecurity "restricted:latest"' in refusal
             assert "hostPath" in refusal
-            assert world.get("pods", IN_OURS, f"--selector={AGENT}")["items"] == []
+            world.wait("the operator's pod is made", lambda: pods_of(world, OPERATOR), 60)
+            assert pods_of(world, AGENT) == []
+            # At once: the DaemonSet's controller tries ever more seldom.
             kubectl("label", "--overwrite", "namespace", OURS, f"{LEVEL}=privileged")
-            kubectl("rollout", "status", "daemonset/cnichain-agent", IN_OURS, "--timeout=55s")
+            for workload in WORKLOADS:
+                slow(node, "rollout", "status", workload, IN_OURS)
             make_a_chain_and_undo_it(world, cilium)
             check_confinement(node, operator_shares=set())
     finally:
         kubectl("delete", *CHARTS)
         removed = run("uninstall", "cnichain", IN_OURS, "--wait", "--timeout=60s")
     assert removed.returncode == 0, removed.stderr
+
+
+def pods_of(world: Harness, selector: str) -> list[Object]:
+    """The pods of a program of ours."""
+    found: list[Object] = world.get("pods", IN_OURS, f"--selector={selector}")["items"]
+    return found
 
 
 def refusal_of_the_agent(world: Harness) -> str:
@@ -224,13 +244,13 @@ def test_the_kustomize_base_below_pod_security(world: Harness, node: RealNode, c
     kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={overlay}")
     try:
         with told(world, node):
-            for workload in ("deployment/cnichain-operator", "daemonset/cnichain-agent"):
-                kubectl("rollout", "status", workload, IN_OURS, "--timeout=55s")
+            for workload in WORKLOADS:
+                slow(node, "rollout", "status", workload, IN_OURS)
             assert world.get("namespace", OURS)["metadata"]["labels"][LEVEL] == "privileged"
             check_confinement(node, operator_shares={"net", "uts"})
             make_a_chain_and_undo_it(world, cilium)
     finally:
-        kubectl("delete", f"--kustomize={overlay}", "--timeout=55s")
+        slow(node, "delete", f"--kustomize={overlay}")
 
 
 def write_overlay(folder: Path, chart_dir: Path) -> None:
