@@ -36,6 +36,9 @@ NAMELESS = (
 STOPPED_AFTER = (1, 4, 9, 15, 20)
 """Writes of a pass after which a leader is stopped."""
 
+NOTHING_HUNG = "Hung tasks stopping is skipped"
+"""What Kopf logs when all tasks have ended by themselves."""
+
 
 @dataclass
 class Operator:
@@ -168,12 +171,16 @@ def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(world: Harness
 
 def test_one_that_is_told_to_end_releases_the_lease(world: Harness) -> None:
     """At rest: in the middle of a write that has no answer yet it would leave the lease to end by itself."""
-    with fresh(world), started(world, **ENDLESS) as leader, started(world, **ENDLESS) as standby:
+    with fresh(world), started(world, **ENDLESS, log_level="debug") as leader, started(world, **ENDLESS) as standby:
         change(world, 101)
         leader.wait_for_work(5)
         world.wait_quiet(lambda: len(leader.work()))
         leader.process.terminate()
         assert leader.ended() == 0
+        said = leader.log.read_text(encoding="utf-8")
+        assert NOTHING_HUNG in said, (
+            "Kopf has waited five seconds for a task that did not end; so long the lease was held"
+        )
         world.wait("the other leads", standby.leads)
         change(world, 102)
         standby.wait_for_work(3)

@@ -20,11 +20,12 @@ from cnichain.reconcile.cluster import Cluster
 
 
 class Context:
-    """What handlers need; Kopf hands it to them as `memo`."""
+    """What handlers need; Kopf hands it to them as `memo`. stop: the flag that Kopf was given as well."""
 
-    def __init__(self, keeper: Keeper, cluster: Cluster) -> None:
+    def __init__(self, keeper: Keeper, cluster: Cluster, stop: asyncio.Event) -> None:
         self.keeper = keeper
         self.cluster = cluster
+        self.stop = stop
         self.seen: dict[str, object] = {}
 
     def __copy__(self) -> Self:
@@ -42,7 +43,9 @@ def build_registry(credentials: Credentials) -> kopf.OperatorRegistry:
 
     @kopf.on.cleanup(registry=registry)
     async def stop(memo: Context, **_: Any) -> None:
-        # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them.
+        # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them. One of them is its
+        # own, which waits for the flag: a signal that Kopf has caught does not set it.
+        memo.stop.set()
         await memo.keeper.stop()
         await memo.cluster.stop()
 

@@ -117,7 +117,7 @@ async def _lead(
         await kopf.operator(
             registry=build_registry(credentials),
             settings=build_settings(),
-            memo=Context(keeper, cluster),
+            memo=Context(keeper, cluster, stop),
             clusterwide=True,
             standalone=True,
             # Left out, Kopf asks the system for the user's name, and ends where the image knows no such user.
