@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def holder(world: Harness) -> str:
 def started(world: Harness, **options: str) -> Iterator[Operator]:
     """An operator that leads or stands by."""
     start = world.audit_length()
-    with world.operator(without=(), by=(), **(SHORT | options)) as log:
+    with world.operator(without=(), **(SHORT | options)) as log:
         process = world.processes[-1]
         said = world.wait("it leads or stands by", lambda: NAMED.search(log.read_text(encoding="utf-8")))
         try:
@@ -143,7 +143,7 @@ def test_one_whose_user_has_no_name_works(world: Harness) -> None:
         mine = [item for item in world.audited(start) if item["verb"] in WRITES]
         return [item for item in mine if item["objectRef"]["resource"] != "leases"]
 
-    with fresh(world), world.operator(without=(), by=NAMELESS, **SHORT):
+    with fresh(world), replace(world, by=NAMELESS).operator(without=(), **SHORT):
         change(world, 50)
         world.wait("it works", work, 60)
 
@@ -275,7 +275,7 @@ def test_one_that_cannot_read_the_lease_is_alive_and_not_ready(world: Harness) -
     with fresh(world), fault_proxy(world.control_plane) as proxy:
         proxy.fault = lambda _method, path: Fault(403) if "/leases" in path else None
         options = SHORT | {"kubeconfig": behind(world, proxy), "health_port": port}
-        with world.operator(without=(), by=(), **options):
+        with world.operator(without=(), **options):
             world.wait_log("acquire the lease: the API server denied it", 60)
             assert health(port, "/healthz")[0] == 200
             assert health(port, "/readyz") == (503, "the Lease could not be read lately; the log says why")

@@ -37,6 +37,8 @@ class Harness:
     logs: list[Path] = field(default_factory=list)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     """Every operator and agent that was started, the newest last."""
+    by: tuple[str, ...] = ()
+    """A command that becomes the operator, as `env` does."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Standard output of kubectl; a failure fails the test with kubectl's words."""
@@ -131,11 +133,10 @@ class Harness:
         self.wait(f"{text!r} in the operator's log", lambda: text in self.logs[-1].read_text(encoding="utf-8"), seconds)
 
     @contextmanager
-    def operator(self, *, without: tuple[str, ...] = (), by: tuple[str, ...] = (), **options: str) -> Iterator[Path]:
+    def operator(self, *, without: tuple[str, ...] = (), **options: str) -> Iterator[Path]:
         """The operator as a process; its log.
 
-        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out. by: a
-        command that becomes the one after it, as `env` does.
+        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out.
         """
         usual = {
             "kubeconfig": str(self.control_plane.kubeconfig),
@@ -150,7 +151,7 @@ class Harness:
         ]
         log = self.work / f"operator-{len(self.logs)}.log"
         self.logs.append(log)
-        with self._process([*by, sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
+        with self._process([*self.by, sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
             yield log
 
     def kill_operator(self) -> None:
