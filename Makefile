@@ -8,9 +8,10 @@ STAMP := $(VENV)/.installed
 KEEP ?=
 CHART_DIR ?=
 NODES ?= 100,1000
+MINUTES ?= 30
 ARGS ?=
 
-.PHONY: help setup tools demo test unit fuzz audit bench-scale bench-agent lint generate docs lock clean
+.PHONY: help setup tools demo test unit e2e-kind fuzz audit bench-scale bench-soak bench-agent lint generate docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,11 +33,16 @@ demo: tools ## Show CNIChain doing its job on a local control plane (KEEP=1 leav
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: lint tools ## Run all checks and tests
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode --ignore tests/e2e_kind
 	@$(BIN)/python -m pytest tests/realnode
 
 unit: $(STAMP) ## Run the tests that need no control plane
-	@$(BIN)/python -m pytest -m 'not controlplane'
+	@$(BIN)/python -m pytest -m 'not controlplane' --ignore tests/e2e_kind
+
+# No part of `make test`: it makes a cluster in Docker, and pulls Cilium's chart and images.
+e2e-kind: $(STAMP) ## Run the main job on a kind cluster with a real Cilium (Docker, network; 15 minutes)
+	@PYTHONPATH=tests/support $(BIN)/python -m kindrig
+	@$(BIN)/python -m pytest tests/e2e_kind
 
 fuzz: $(STAMP) ## Run the fuzz tests with many more examples (about an hour)
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 7200 tests/security/test_fuzz_conflist.py tests/security/test_fuzz_values.py tests/security/test_fuzz_status.py
@@ -48,6 +54,9 @@ audit: $(STAMP) ## Look for known holes in the pinned Python packages and in the
 
 bench-scale: tools ## Measure clusters of NODES=100,1000 fake nodes: requests, memory, CPU, sizes
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/scale.py --nodes '$(NODES)' $(ARGS)
+
+bench-soak: tools ## Let a cluster live for MINUTES=30: memory has to be flat, and no write stray
+	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/soak.py --minutes '$(MINUTES)' $(ARGS)
 
 bench-agent: $(STAMP) ## Measure the agent: repair latency, memory, idle load, start-up
 	@$(BIN)/python bench/agent.py
