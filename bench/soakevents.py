@@ -141,10 +141,12 @@ def scale(life: Life) -> int:
     life.kubectl.run("scale", "deployment/web", f"--replicas={number}")
 
     def is_told() -> bool:
+        pods = [item for item in world.api.all(ALL_PODS) if not item["spec"].get("hostNetwork")]
+        ours = [item for item in pods if item["metadata"]["namespace"] == "default"]
         told = ((world.chain().get("status") or {}).get("pods") or {}).get("managed")
-        return bool(told == number) and len(world.api.all("/api/v1/namespaces/default/pods")) == number
+        return len(ours) == number and told == len(pods)
 
-    wait_for(f"{number} managed pods are told", is_told, COUNTED_SECONDS, look=1.0)
+    wait_for(f"with {number} pods more, all managed pods are told", is_told, COUNTED_SECONDS, look=2.0)
     return PODS
 
 
