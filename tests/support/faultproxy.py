@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from cnichain.dev.controlplane import ControlPlane
+from cnichain.kube.sockets import http_session
 
 START_SECONDS = 10
 CLOSING_TURNS = 10
@@ -81,7 +82,7 @@ def fault_proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
 
 async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threading.Event, stop: threading.Event) -> None:
     context = ssl.create_default_context(cafile=str(control_plane.ca_file))
-    async with aiohttp.ClientSession(auto_decompress=False) as session:
+    async with http_session(auto_decompress=False) as session:
         turn = asyncio.Lock()
 
         async def handle(request: web.Request) -> web.StreamResponse:

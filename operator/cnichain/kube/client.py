@@ -24,6 +24,7 @@ from cnichain.kube.credentials import Credentials
 from cnichain.kube.errors import ApiError
 from cnichain.kube.fence import Fence, FencedSocket
 from cnichain.kube.resources import DISCOVERY_ACCEPT, Discovery, Resource, parse_discovery
+from cnichain.kube.sockets import KnownSockets
 
 Object = dict[str, Any]
 METADATA_ACCEPT = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -69,18 +70,19 @@ class KubeClient:
         self._user_agent = user_agent
         self._fence = fence
         self._session: aiohttp.ClientSession | None = None
+        self._sockets = KnownSockets(FencedSocket.factory(fence)) if fence else KnownSockets()
 
     async def __aenter__(self) -> Self:
-        sockets = FencedSocket.factory(self._fence) if self._fence else None
-        connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context or True, limit=64, socket_factory=sockets)
+        connector = aiohttp.TCPConnector(
+            ssl=self._credentials.ssl_context or True, limit=64, socket_factory=self._sockets.make
+        )
         self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": self._user_agent})
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
-            # aiohttp's "graceful shutdown": transports close in the loop's next turn, which asyncio.run may not give.
-            await asyncio.sleep(0)
+            await self._sockets.end()
 
     async def server_version(self) -> str:
         """The API server's gitVersion, such as v1.36.1."""

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from cnichain.kube.sockets import Factory
+
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -114,7 +116,7 @@ class FencedSocket(socket.socket):
     fence: Fence
 
     @classmethod
-    def factory(cls, fence: Fence) -> Callable[[Any], socket.socket]:
+    def factory(cls, fence: Fence) -> Factory:
         """What aiohttp's connector wants: a function from an entry of getaddrinfo to a socket."""
 
         def make(address: Any) -> socket.socket:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 
+from cnichain.kube.sockets import http_session
 from cnichain.rollout.drops import METRIC, PORT, DropSample, policy_drops
 
 NODE_SECONDS = 2.0
@@ -62,10 +63,9 @@ async def read_metrics(
                 return _unknown("not asked, since others took too long to answer")
             return await _read(session, address, port, prefixes)
 
-    connector = aiohttp.TCPConnector(limit=CONCURRENT_NODES, force_close=True)
     timeout = aiohttp.ClientTimeout(total=NODE_SECONDS)
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, headers=HEADERS, auto_decompress=False
+    async with http_session(
+        limit=CONCURRENT_NODES, force_close=True, timeout=timeout, headers=HEADERS, auto_decompress=False
     ) as session:
         answers = await asyncio.gather(*(one(session, address) for address in addresses.values()))
     return dict(zip(addresses, answers, strict=True))

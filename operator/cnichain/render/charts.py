@@ -19,6 +19,7 @@ import aiohttp
 from cnichain.api.errors import ChainError
 from cnichain.api.reasons import Reason
 from cnichain.catalogue.model import CiliumRelease
+from cnichain.kube.sockets import http_session
 
 SIZE_LIMIT = 20 * 1024 * 1024
 """Bytes; Cilium's charts have a fifth of a megabyte."""
@@ -98,7 +99,7 @@ class ChartStore:
         delay = self._first_delay_seconds
         # trust_env: clusters without a direct way out have a proxy in HTTPS_PROXY. No decompression: some servers take
         # the archive for a compressed page, and the digest is that of the archive.
-        async with aiohttp.ClientSession(
+        async with http_session(
             trust_env=True, auto_decompress=False, headers={"Accept-Encoding": "identity"}
         ) as session:
             while True:
