@@ -16,12 +16,15 @@ import yaml
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.primaries import PrimaryPlugin
 from cnichain.catalogue.load import builtin_catalogue
+from cnichain.dev import manifests
+from cnichain.dev.cluster import apply
 from cnichain.dev.errors import DevError
+from cnichain.dev.kubectl import Kubectl
 from cnichain.dev.manifest import find_tools_dir, load_manifest
-from cnichain.dev.nodefolder import write_placeholder
+from cnichain.dev.nodefolder import make_node_folder, write_placeholder
 from cnichain.dev.toolchain import Toolbox, ensure
 from cnichain.preflight.primary import check_primary
-from harness import ROOT, Harness, harness
+from harness import ROOT, Harness, Object, harness
 from kindrig import primary
 from kindrig.cluster import Commands, KindCluster, build_command
 from kindrig.requirements import Docker, why_unavailable
@@ -182,21 +185,39 @@ def test_the_suite_is_left_out_of_make_test_by_its_path() -> None:
     assert any(step.get("run") == "make e2e-kind" for step in workflow["jobs"]["e2e-kind"]["steps"])
 
 
+NODE = "cnichain-e2e-1-control-plane"
+
+
+def kind_node() -> Object:
+    """As kind's: nothing of EKS in its labels, and another provider."""
+    node = manifests.node(0)
+    node["metadata"] |= {"name": NODE, "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}}
+    node["metadata"]["labels"] |= {"kubernetes.io/hostname": NODE, "node-role.kubernetes.io/control-plane": ""}
+    node["spec"] = {"providerID": f"kind://docker/cnichain-e2e-1/{NODE}"}
+    node["status"]["addresses"] = [{"type": "InternalIP", "address": "172.18.0.2"}]
+    node["status"]["nodeInfo"] |= {
+        "kernelVersion": "6.11.0-1018-azure",
+        "kubeletVersion": "v1.35.8",
+        "osImage": "Debian GNU/Linux 12 (bookworm)",
+    }
+    return node
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, chart_dir: Path) -> Iterator[Harness]:
-    """One fake node whose primary is the stand-in."""
-    with harness(tmp_path_factory.mktemp("kind-parts"), chart_dir, nodes=1) as running:
+    """A control plane without nodes."""
+    with harness(tmp_path_factory.mktemp("kind-parts"), chart_dir, nodes=0) as running:
         yield running
 
 
 @pytest.mark.controlplane
 def test_the_operator_chains_after_the_stand_in(world: Harness) -> None:
-    """The objects of the suite, on a real API server; the node is kwok's, so nothing is said of the network."""
-    text = "\n---\n".join(map(json.dumps, primary.objects()))
-    world.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=text)
-    with world.agents() as (folder,), world.operator():
-        write_placeholder(folder.bin_dir / "ptp")
-        (folder.conf_dir / "10-aws.conflist").write_text(primary.conflist(), encoding="utf-8")
+    """The objects of the suite and a node like kind's, on a real API server; no program runs on the node."""
+    folder = make_node_folder(world.control_plane.nodes_dir, NODE, egress_mtu="9001")
+    write_placeholder(folder.bin_dir / "ptp")
+    (folder.conf_dir / "10-aws.conflist").write_text(primary.conflist(), encoding="utf-8")
+    apply(Kubectl(world.control_plane.kubectl, world.control_plane.kubeconfig), [kind_node(), *primary.objects()])
+    with world.agents(), world.operator():
         world.kubectl("apply", "--filename=-", stdin=json.dumps(chain()))
         world.wait_ready()
         chained = json.loads((folder.conf_dir / "05-cilium.conflist").read_text(encoding="utf-8"))

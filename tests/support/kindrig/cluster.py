@@ -133,8 +133,8 @@ class KindCluster:
 def build_command(root: Path, tags: Sequence[str]) -> list[str]:
     """`docker build` of the project's image.
 
-    By BuildKit, since the Dockerfile asks for the platform that it runs on; without attestations, with which `kind load`
-    fails where Docker keeps images by containerd (kubernetes-sigs/kind#3795).
+    By BuildKit, since the Dockerfile asks for the platform that it runs on; without attestations, with which
+    `kind load` fails where Docker keeps images by containerd (kubernetes-sigs/kind#3795).
     """
     named = [f"--tag={tag}" for tag in tags]
     return ["env", "DOCKER_BUILDKIT=1", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "docker", "build", *named, str(root)]
