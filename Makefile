@@ -14,7 +14,7 @@ ARGS ?=
 .PHONY: help setup tools demo test unit e2e-kind fuzz audit bench-scale bench-soak bench-agent lint generate docs lock clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "CNIChain needs Python 3.11 or later; name one with PYTHON=..." >&2; exit 1; }
@@ -40,7 +40,7 @@ unit: $(STAMP) ## Run the tests that need no control plane
 	@$(BIN)/python -m pytest -m 'not controlplane' --ignore tests/e2e_kind
 
 # No part of `make test`: it makes a cluster in Docker, and pulls Cilium's chart and images.
-e2e-kind: $(STAMP) ## Run the main job on a kind cluster with a real Cilium (Docker, network; 15 minutes)
+e2e-kind: $(STAMP) ## Run the main job on kind with a real Cilium (needs Docker, a network)
 	@PYTHONPATH=tests/support $(BIN)/python -m kindrig
 	@$(BIN)/python -m pytest tests/e2e_kind
 
@@ -55,7 +55,7 @@ audit: $(STAMP) ## Look for known holes in the pinned Python packages and in the
 bench-scale: tools ## Measure clusters of NODES=100,1000 fake nodes: requests, memory, CPU, sizes
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/scale.py --nodes '$(NODES)' $(ARGS)
 
-bench-soak: tools ## Let a cluster live for MINUTES=30: memory has to be flat, and no write stray
+bench-soak: tools ## Let a cluster live for MINUTES=30: is memory flat, is a write stray
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/soak.py --minutes '$(MINUTES)' $(ARGS)
 
 bench-agent: $(STAMP) ## Measure the agent: repair latency, memory, idle load, start-up
