@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import stat
 import time
 from collections.abc import Callable
@@ -130,6 +131,34 @@ def test_when_the_caller_is_cancelled_helm_is_killed_with_its_children(script: S
 
     asyncio.run(cancel())
     wait_until_gone(pids)
+
+
+def test_cancelled_while_helm_is_being_started_nothing_of_it_goes_on(script: Script) -> None:
+    """Cut off after ever more of its start."""
+    seconds = f"300.{os.getpid()}"  # to tell our processes by
+    helm = script(f"sleep {seconds} & wait")
+
+    async def cancel(after: float) -> None:
+        task = asyncio.create_task(template(helm, CHART, {}, kube_version="v1.36.1", api_versions=[]))
+        await asyncio.sleep(after)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    for step in range(60):
+        asyncio.run(cancel(step * 0.0002))
+    left = [entry.name for entry in Path("/proc").iterdir() if seconds.encode() in command_line(entry)]
+    for pid in map(int, left):
+        os.kill(pid, signal.SIGKILL)
+    assert left == [], "processes that helm has started go on"
+
+
+def command_line(process: Path) -> bytes:
+    """Of a folder in /proc; nothing when it is no process, or none any more."""
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_a_flood_is_cut_off(script: Script) -> None:

@@ -145,14 +145,7 @@ async def _run(
     program: str, arguments: list[str], stdin: bytes, home: str, limit_seconds: float
 ) -> tuple[int, str, str]:
     """Exit status, output and errors of one run."""
-    loop = asyncio.get_running_loop()
-    try:
-        transport, output = await loop.subprocess_exec(
-            _Output, program, *arguments, env=_environment(home), cwd=home, start_new_session=True
-        )
-    except OSError as error:
-        detail = error.strerror or type(error).__name__
-        raise ChainError(Reason.HELM_NOT_FOUND, f"helm cannot be started as {program!r}: {detail}.") from error
+    transport, output = await _started(program, arguments, home)
     try:
         pipe = transport.get_pipe_transport(0)
         if isinstance(pipe, asyncio.WriteTransport):
@@ -163,6 +156,23 @@ async def _run(
         await _end(transport, output)
     status = transport.get_returncode()
     return (-1 if status is None else status), output.out.decode(errors="replace"), output.err.decode(errors="replace")
+
+
+async def _started(program: str, arguments: list[str], home: str) -> tuple[asyncio.SubprocessTransport, _Output]:
+    loop = asyncio.get_running_loop()
+    starting = asyncio.ensure_future(
+        loop.subprocess_exec(_Output, program, *arguments, env=_environment(home), cwd=home, start_new_session=True)
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # helm may run already. A start that is cut off would end helm alone, and not what helm has started.
+        with contextlib.suppress(OSError):
+            await _end(*await starting)
+        raise
+    except OSError as error:
+        detail = error.strerror or type(error).__name__
+        raise ChainError(Reason.HELM_NOT_FOUND, f"helm cannot be started as {program!r}: {detail}.") from error
 
 
 async def _wait(output: _Output, limit_seconds: float) -> None:
