@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ ENDLESS = {"leader_elect": "true", "lease_seconds": "3000", "renew_seconds": "20
 """With these only a release lets another in within the time of a test."""
 LEASE = ("lease", "cnichain-operator", "--namespace=cnichain-system")
 NAMED = re.compile(r"(cnichain-operator-\S+) (?:holds the lease|stands by)")
+NAMELESS = (
+    *("env", "--unset=LOGNAME", "--unset=USER", "--unset=LNAME", "--unset=USERNAME"),
+    *("unshare", "--user", "--map-user=65532", "--map-group=65532", "--"),
+)
+"""As in a pod: the user has a number and no name. In a user namespace, where its files stay readable."""
 STOPPED_AFTER = (1, 4, 9, 15, 20)
 """Writes of a pass after which a leader is stopped."""
 
@@ -124,6 +129,23 @@ def test_only_the_one_that_holds_the_lease_writes(world: Harness) -> None:
     assert [item for item in written if item.get("userAgent", "").startswith("kopf")] == [], (
         "Kopf knows nothing of the lease"
     )
+
+
+def test_one_whose_user_has_no_name_works(world: Harness) -> None:
+    """An image names no user 65532. Kopf, left to itself, asks for the name and ends."""
+    tried = subprocess.run([*NAMELESS, "id", "--user"], capture_output=True, text=True, timeout=20, check=False)
+    if tried.returncode:
+        pytest.skip(f"no user namespace can be made here: {tried.stderr.strip()}")
+    assert tried.stdout.strip() == "65532"
+    start = world.audit_length()
+
+    def work() -> list[Object]:
+        mine = [item for item in world.audited(start) if item["verb"] in WRITES]
+        return [item for item in mine if item["objectRef"]["resource"] != "leases"]
+
+    with fresh(world), replace(world, by=NAMELESS).operator(without=(), **SHORT):
+        change(world, 50)
+        world.wait("it works", work, 60)
 
 
 def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(world: Harness) -> None:

@@ -22,7 +22,13 @@ Key = tuple[str, str, str]
 @cache
 def tool(name: str) -> str:
     """The path of a program of the toolchain."""
-    return str(ensure("controlplane").path(name))
+    return str(ensure("controlplane", only=(name,)).path(name))
+
+
+def image_name() -> str:
+    """The image that deploy/base names."""
+    lines = (ROOT / "deploy/base/agent.yaml").read_text(encoding="utf-8").splitlines()
+    return next(line.split("image:")[1].strip() for line in lines if "image:" in line)
 
 
 def helm(

@@ -30,7 +30,10 @@ from cnichain.kube.standing import Standing
 Object = dict[str, Any]
 METADATA_ACCEPT = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 METADATA_WATCH_ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-PAGE = 500
+PAGE = 100
+"""Objects in one answer. Parsed, a Node or a Pod takes about 100 KB, and some lists are read at the same time: with 500
+in one answer the lists of 5,000 nodes and their pods took 320 MB, with 100 they take 130 MB.
+"""
 ATTEMPTS = 4
 BACKOFF_CAP_SECONDS = 8.0
 FAILING = frozenset({429, 500, 502, 503, 504})
@@ -76,7 +79,12 @@ class KubeClient:
         self._user_agent = user_agent
         self._fence = fence
         self._session: aiohttp.ClientSession | None = None
+        self._told: list[Callable[[str], None]] = []
         self._sockets = KnownSockets(FencedSocket.factory(fence)) if fence else KnownSockets()
+
+    def tell_of_writes(self, told: Callable[[str], None]) -> None:
+        """Call this with the path of each write but dry runs, before it is sent and after its answer."""
+        self._told.append(told)
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
@@ -269,11 +277,24 @@ class KubeClient:
     ) -> Object:
         """One request, repeated while it fails in passing; each try takes at most `seconds`. Raises ApiError."""
         call = Call(method, path, params, body, accept, content_type, seconds)
+        if not call.may_change:
+            return await self._tried(call, attempts)
+        self._tell(path)
+        try:
+            return await self._tried(call, attempts)
+        finally:
+            self._tell(path)  # also of a write whose answer did not come
+
+    def _tell(self, path: str) -> None:
+        for told in self._told:
+            told(path)
+
+    async def _tried(self, call: Call, attempts: int) -> Object:
         for attempt in range(1, attempts + 1):
             try:
                 async with await self._send(call) as response:
                     await raise_for_status(response, str(call))
-                    return as_object(await response.json(content_type=None), path, str(call))
+                    return as_object(await response.json(content_type=None), call.path, str(call))
             except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError) as error:
                 failure = ApiError(0, type(error).__name__, str(error) or "no answer in time", request=str(call))
                 failure.__cause__ = error

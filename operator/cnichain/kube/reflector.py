@@ -27,6 +27,7 @@ class Reflector(Generic[Record]):
     """Keeps `records` equal to what the server has, and calls `changed` when a record appears, differs or goes.
 
     project: makes the record of an object; equal records count as no change. records: by (namespace, name).
+    is_current: whether it lists or watches without a failure, so that `records` lags behind by no more than an event.
     `run` goes on for ever: whatever fails, it lists again with a capped, jittered backoff and says so in the log.
     """
 
@@ -52,6 +53,7 @@ class Reflector(Generic[Record]):
         self._metadata_only = metadata_only
         self.records: dict[tuple[str, str], Record] = {}
         self.synced = asyncio.Event()
+        self.is_current = False
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -60,14 +62,17 @@ class Reflector(Generic[Record]):
             began: float | None = None
             try:
                 version = await self._list()
+                self.is_current = True
                 while True:
                     began = time.monotonic()
                     version = await self._watch(version)
                     # A server ends a watch after minutes. One that ends at once would be asked without a pause.
                     failures = failures + 1 if time.monotonic() - began < SHORT_WATCH_SECONDS else 0
+                    self.is_current = not failures
                     if failures:
                         await asyncio.sleep(backoff(failures, cap=RELIST_CAP_SECONDS))
             except ApiError as error:
+                self.is_current = False
                 if began is not None and time.monotonic() - began >= SHORT_WATCH_SECONDS:
                     failures = 0
                 failures += 1

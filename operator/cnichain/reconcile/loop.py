@@ -181,7 +181,7 @@ class Reconciler:
             await freeze(self._client, picture.nodes, picture.wanted_node, owner)
             return
         store = InventoryStore(self._client, self._settings.namespace, owner)
-        engine = Engine(self._client, store, owner)
+        engine = Engine(self._client, store, owner, self._cluster.reads)
         keys = [item.key for item in picture.all_manifests]
         live = await engine.observe(keys, picture.discovery)
         self._cluster.watch_applied(places(keys, picture.discovery), owner)
@@ -198,6 +198,7 @@ class Reconciler:
         rolling = await self._rolling(this, picture, way, history, histories)
         run = StageRun(
             client=self._client,
+            reads=self._cluster.reads,
             engine=engine,
             picture=picture,
             live=live,
@@ -302,8 +303,11 @@ class Reconciler:
             show_chain(this.status, report, now)
         for reason, message in this.events:
             await self._recorder.event(metadata["name"], metadata["uid"], reason, message)
+        told = {reason for reason, _ in this.events}
         for item in transitions(before, now):
-            if item.type == Type.READY or item.reason == Reason.CATALOGUE_INVALID:
+            # What this pass has told already, such as a wave that opens, is not told once more as the state of Ready.
+            is_news = item.status == "True" or item.reason not in told
+            if (item.type == Type.READY and is_news) or item.reason == Reason.CATALOGUE_INVALID:
                 await self._recorder.event(metadata["name"], metadata["uid"], Reason(item.reason), item.message)
         ready = any(item.type == Type.READY and item.status == "True" for item in now)
         if report.error is not None:
