@@ -198,7 +198,7 @@ def test_an_error_in_the_middle_of_kopfs_watch(world: Harness, behind: Behind) -
     before = children(world)
     broken = Fault(event={"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "etcd has no leader"}})
     behind.proxy.fault = lambda _method, path: broken if "/cnichains?" in path and "watch=" in path else None
-    with world.operator(kubeconfig=kubeconfig_behind(world, behind.proxy), leader_elect="true"):
+    with world.operator(kubeconfig=kubeconfig_behind(world, behind.proxy)):
         assert world.processes[-1].wait(timeout=60) == 1
     assert f"{Reason.API_UNAVAILABLE.value}: the watch of CNIChains has ended" in log(world)
     assert "etcd has no leader" in log(world)
