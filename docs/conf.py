@@ -28,7 +28,7 @@ NAV = {
         "uninstall",
     ],
     "Observe and prove": ["metrics", "overhead", "audit", "policies", "evidence"],
-    "When something is wrong": ["troubleshooting", "reasons", "faults"],
+    "When something is wrong": ["troubleshooting", "reasons", "faults", "chaos"],
     "Reference": [
         "cli",
         "resource",
@@ -39,6 +39,7 @@ NAV = {
         "permissions",
         "architecture",
         "performance",
+        "testing",
     ],
 }
 """The pages of the site, by part, in the order of its menu. A page that is missing here fails the build."""
