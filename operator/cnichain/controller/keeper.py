@@ -18,12 +18,32 @@ BETWEEN_PASSES_SECONDS = 0.5
 CALM_SECONDS = 0.05
 """As soon as nothing has come for so long, the next pass begins: what a pass itself has set going (its own writes, the
 controllers' answers to them) is over, and nobody waits for the rest of the time above."""
+EARLY_PASSES = 8
+EARLY_AGAIN_SECONDS = 2.0
+"""So many passes may begin early in a row, as a small installation needs; one more every two seconds. Where changes go
+on and on, passes are half a second apart."""
 FAILURE_CAP_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """For a pass under way when the operator is told to stop. One that takes longer is cut off, as it may be anywhere: a
 chart that cannot be fetched is tried for half a minute."""
 STUCK_SECONDS = 600.0
 """A pass that takes longer than this is stuck: every request in it has a timeout of its own."""
+
+
+class Allowance:
+    """How many passes may still begin early."""
+
+    def __init__(self, now: float) -> None:
+        self._left, self._at = float(EARLY_PASSES), now
+
+    def take(self, now: float) -> bool:
+        """Whether the next one may, which is then counted. now: monotonic seconds."""
+        self._left = min(EARLY_PASSES, self._left + (now - self._at) / EARLY_AGAIN_SECONDS)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Wakeups:
@@ -96,7 +116,7 @@ class Keeper:
     async def _keep(self, name: str) -> None:
         """Pass after pass, until told to stop or the CNIChain is gone."""
         changed, spec_changed = self._wakeups.of(name)
-        failures = 0
+        failures, early = 0, Allowance(time.monotonic())
         while not self._stopped.is_set():
             changed.clear()
             spec_changed.clear()
@@ -114,19 +134,20 @@ class Keeper:
                 pause = outcome.again or backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS)
                 await _first(pause, self._stopped.wait(), spec_changed.wait())
                 continue
-            await self._calm(took, changed, spec_changed)
+            least = took / 2 if early.take(time.monotonic()) else BETWEEN_PASSES_SECONDS
+            await self._calm(least, changed, spec_changed)
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many operators, not a secret
             pause = outcome.again or self._resync_seconds * jitter
             await _first(pause, self._stopped.wait(), spec_changed.wait(), changed.wait())
 
-    async def _calm(self, took: float, changed: asyncio.Event, spec_changed: asyncio.Event) -> None:
+    async def _calm(self, least: float, changed: asyncio.Event, spec_changed: asyncio.Event) -> None:
         """Until the cluster is calm; `changed` is set afterwards when it was before, or was meanwhile.
 
-        took: CPU seconds of the last pass. At least half as long is waited, so that where passes are costly no more
-        than two thirds of a core's time go into them.
+        least: seconds that are waited in any case; half of the last pass's CPU time, so that where passes are costly no
+        more than two thirds of a core's time go into them.
         """
         end = time.monotonic() + BETWEEN_PASSES_SECONDS
-        woken, pause = changed.is_set(), max(took / 2, CALM_SECONDS)
+        woken, pause = changed.is_set(), max(least, CALM_SECONDS)
         while (left := end - time.monotonic()) > 0:
             changed.clear()
             await _first(min(pause, left), self._stopped.wait(), spec_changed.wait())
