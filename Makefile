@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NODE_LOG := $(VENV)/realnode.log
 KEEP ?=
 CHART_DIR ?=
 NODES ?= 100,1000
@@ -32,8 +33,10 @@ demo: tools ## Show CNIChain doing its job on a local control plane (KEEP=1 leav
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: lint tools ## Run all checks and tests
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode
-	@$(BIN)/python -m pytest tests/realnode
+# The node is one for the whole machine and its tests mostly wait, so that they run beside the others.
+	@$(BIN)/python -m pytest -v tests/realnode >$(NODE_LOG) 2>&1 & node=$$!; trap 'kill $$node' INT TERM; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode; others=$$?; \
+	wait $$node; node=$$?; echo "The tests on the real node:"; cat $(NODE_LOG); test $$others -eq 0 -a $$node -eq 0
 
 unit: $(STAMP) ## Run the tests that need no control plane
 	@$(BIN)/python -m pytest -m 'not controlplane'

@@ -94,6 +94,19 @@ def test_every_node_has_the_chain(world: Harness, running: list[NodeFolder]) -> 
     assert row[1:4] == ["InSync", "aws-cni,egress-cni,portmap,cilium-cni", "Installed"]
 
 
+def test_an_adoption_writes_at_most_four_times_for_each_node(world: Harness, running: list[NodeFolder]) -> None:
+    """Its label and its CNIChainNode, and what its agent reports: at most that it waits, and that it is well."""
+    written: dict[str, list[str]] = {}
+    for item in [*world.audited(), *world.audited(agent="cnichain-agent")]:
+        target = item.get("objectRef") or {}
+        if item["verb"] in WRITES and target.get("resource") in ("nodes", "cnichainnodes"):
+            what = "/".join(filter(None, (target["resource"], target.get("subresource"))))
+            written.setdefault(target["name"], []).append(what)
+    assert set(written) == {folder.root.name for folder in running}
+    assert all({"nodes", "cnichainnodes", "cnichainnodes/status"} == set(whats) for whats in written.values()), written
+    assert max(map(len, written.values())) <= 4, f"for each node: {written}"
+
+
 def test_spec_is_as_it_was_written(world: Harness, running: list[NodeFolder]) -> None:
     spec = world.get("cnichain", "default")["spec"]
     assert spec == {**SPEC, "rollout": AT_ONCE}

@@ -1,9 +1,31 @@
-"""How many passes may begin before the half second between two of them is over."""
+"""How long the operator rests between two passes."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnichain.controller.keeper import EARLY_AGAIN_SECONDS, EARLY_PASSES, Allowance
+from cnichain.controller.keeper import (
+    BETWEEN_PASSES_SECONDS,
+    CALM_SECONDS,
+    EARLY_AGAIN_SECONDS,
+    EARLY_PASSES,
+    MOST_BETWEEN_PASSES_SECONDS,
+    Allowance,
+    rest,
+)
+
+
+def test_a_cheap_pass_that_may_be_followed_early_is_followed_by_the_shortest_rest() -> None:
+    assert rest(0.0, early=True) == rest(0.02, early=True) == CALM_SECONDS
+    assert rest(0.0, early=False) == BETWEEN_PASSES_SECONDS
+
+
+def test_passes_over_thousands_of_nodes_take_a_third_of_a_core_at_most() -> None:
+    worked = 1.0
+    assert worked / (worked + rest(worked, early=False)) <= 1 / 3
+
+
+def test_no_pass_is_followed_by_a_long_silence() -> None:
+    assert rest(60.0, early=False) == MOST_BETWEEN_PASSES_SECONDS <= 5.0
 
 
 def test_an_installation_takes_its_passes_early_and_an_endless_change_does_not() -> None:

@@ -1,10 +1,11 @@
 """The operator as a process against a real control plane: started, watched, stopped, its log kept."""
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ class Harness:
     logs: list[Path] = field(default_factory=list)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     """Every operator and agent that was started, the newest last."""
+    by: tuple[str, ...] = ()
+    """A command that becomes the operator, as `env` does."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Standard output of kubectl; a failure fails the test with kubectl's words."""
@@ -131,10 +134,13 @@ class Harness:
         self.wait(f"{text!r} in the operator's log", lambda: text in self.logs[-1].read_text(encoding="utf-8"), seconds)
 
     @contextmanager
-    def operator(self, *, without: tuple[str, ...] = (), **options: str) -> Iterator[Path]:
+    def operator(
+        self, *, without: tuple[str, ...] = (), env: Mapping[str, str] | None = None, **options: str
+    ) -> Iterator[Path]:
         """The operator as a process; its log.
 
-        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out.
+        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out. env: more
+        for its environment.
         """
         usual = {
             "kubeconfig": str(self.control_plane.kubeconfig),
@@ -149,7 +155,7 @@ class Harness:
         ]
         log = self.work / f"operator-{len(self.logs)}.log"
         self.logs.append(log)
-        with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
+        with self._process([*self.by, sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log, env):
             yield log
 
     def kill_operator(self) -> None:
@@ -201,8 +207,14 @@ class Harness:
             yield log
 
     @contextmanager
-    def _process(self, command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-        with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    def _process(
+        self, command: list[str], log: Path, env: Mapping[str, str] | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        environment = os.environ | dict(env or {})
+        with (
+            log.open("ab") as output,
+            subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process,
+        ):
             self.processes.append(process)
             try:
                 yield process
@@ -212,7 +224,7 @@ class Harness:
                     process.wait(timeout=20)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    pytest.fail(f"{command[2]} did not stop within 20 s of SIGTERM; its log: {log.read_text()[-2000:]}")
+                    pytest.fail(f"{command} did not stop within 20 s of SIGTERM; its log: {log.read_text()[-2000:]}")
 
     def kubeconfig_of(self, account: str) -> Path:
         """A kubeconfig with a token of a service account of the operator's namespace."""

@@ -18,9 +18,15 @@ BETWEEN_PASSES_SECONDS = 0.5
 CALM_SECONDS = 0.05
 """As soon as nothing has come for so long, the next pass begins: what a pass itself has set going (its own writes, the
 controllers' answers to them) is over, and nobody waits for the rest of the time above."""
+REST = 2.0
+"""Between two passes, so many times the CPU time that the last one took. With thousands of nodes, each of which reports
+while a change goes over them, the operator would else look at all of them for each few reports."""
+MOST_BETWEEN_PASSES_SECONDS = 5.0
+CHEAP_SECONDS = 0.25
+"""CPU time of a pass that may be followed early, after a quarter of the rest above."""
 EARLY_PASSES = 8
 EARLY_AGAIN_SECONDS = 2.0
-"""So many passes may begin early in a row, as a small installation needs; one more every two seconds. Where changes go
+"""So many may be followed early in a row, as a small installation needs; one more every two seconds. Where changes go
 on and on, passes are half a second apart."""
 FAILURE_CAP_SECONDS = 60.0
 STOP_SECONDS = 5.0
@@ -116,13 +122,13 @@ class Keeper:
     async def _keep(self, name: str) -> None:
         """Pass after pass, until told to stop or the CNIChain is gone."""
         changed, spec_changed = self._wakeups.of(name)
-        failures, early = 0, Allowance(time.monotonic())
+        failures, allowance = 0, Allowance(time.monotonic())
         while not self._stopped.is_set():
             changed.clear()
             spec_changed.clear()
-            began = time.process_time()
+            begun = time.thread_time()
             outcome = await self._pass(name)
-            took = time.process_time() - began
+            worked = time.thread_time() - begun
             if outcome.gone and not spec_changed.is_set():
                 # No await between this look and the end of the loop: an event that comes now starts a new one.
                 self._wakeups.forget(name)
@@ -131,11 +137,13 @@ class Keeper:
             failures = failures + 1 if outcome.failed else 0
             if outcome.failed:
                 # Not at each change in the cluster: what failed would be hammered by its own side effects.
-                pause = outcome.again or backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS)
+                # At least as long as the API server asks for, but not for a day.
+                asked = min(outcome.again or 0.0, FAILURE_CAP_SECONDS)
+                pause = max(asked, backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS))
                 await _first(pause, self._stopped.wait(), spec_changed.wait())
                 continue
-            least = took / 2 if early.take(time.monotonic()) else BETWEEN_PASSES_SECONDS
-            await self._calm(least, changed, spec_changed)
+            early = worked <= CHEAP_SECONDS and allowance.take(time.monotonic())
+            await self._calm(rest(worked, early=early), changed, spec_changed)
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many operators, not a secret
             pause = outcome.again or self._resync_seconds * jitter
             await _first(pause, self._stopped.wait(), spec_changed.wait(), changed.wait())
@@ -143,11 +151,10 @@ class Keeper:
     async def _calm(self, least: float, changed: asyncio.Event, spec_changed: asyncio.Event) -> None:
         """Until the cluster is calm; `changed` is set afterwards when it was before, or was meanwhile.
 
-        least: seconds that are waited in any case; half of the last pass's CPU time, so that where passes are costly no
-        more than two thirds of a core's time go into them.
+        least: seconds that are waited in any case (`rest`).
         """
-        end = time.monotonic() + BETWEEN_PASSES_SECONDS
-        woken, pause = changed.is_set(), max(least, CALM_SECONDS)
+        end = time.monotonic() + max(BETWEEN_PASSES_SECONDS, least)
+        woken, pause = changed.is_set(), least
         while (left := end - time.monotonic()) > 0:
             changed.clear()
             await _first(min(pause, left), self._stopped.wait(), spec_changed.wait())
@@ -162,10 +169,17 @@ class Keeper:
         try:
             return await self._reconciler.run(name)
         except ApiError as error:
-            logger.warning("the API server cannot take the status of CNIChain %s: %s", name, error)
+            logger.warning("%s", error.as_chain_error(f"read CNIChain {name}, or write its status"))
             return Outcome(ready=False, failed=True)
         finally:
             del self._busy_since[name]
+
+
+def rest(worked: float, *, early: bool) -> float:
+    """The least seconds between a pass that took so many seconds of CPU time and the next. early: it may begin early."""
+    if early:
+        return max(CALM_SECONDS, worked * REST / 4)
+    return max(BETWEEN_PASSES_SECONDS, min(REST * worked, MOST_BETWEEN_PASSES_SECONDS))
 
 
 async def _first(seconds: float, *waits: Awaitable[object]) -> None:
