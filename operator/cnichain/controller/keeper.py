@@ -176,7 +176,7 @@ class Keeper:
 
 
 def rest(worked: float, *, early: bool) -> float:
-    """The least seconds between a pass that took so many seconds of CPU time and the next. early: it may begin early."""
+    """The least seconds between a pass of so many seconds of CPU time and the next one. early: it may begin early."""
     if early:
         return max(CALM_SECONDS, worked * REST / 4)
     return max(BETWEEN_PASSES_SECONDS, min(REST * worked, MOST_BETWEEN_PASSES_SECONDS))
