@@ -9,12 +9,13 @@ NODE_LOG := $(VENV)/realnode.log
 KEEP ?=
 CHART_DIR ?=
 NODES ?= 100,1000
+MINUTES ?= 30
 ARGS ?=
 
-.PHONY: help setup tools demo test unit fuzz audit bench bench-scale bench-agent lint generate docs lock clean
+.PHONY: help setup tools demo test unit e2e-kind fuzz audit bench bench-scale bench-soak bench-agent lint generate docs lock clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "CNIChain needs Python 3.11 or later; name one with PYTHON=..." >&2; exit 1; }
@@ -35,11 +36,16 @@ demo: tools ## Show CNIChain doing its job on a local control plane (KEEP=1 leav
 test: lint tools ## Run all checks and tests
 # The node is one for the whole machine and its tests mostly wait, so that they run beside the others.
 	@$(BIN)/python -m pytest -v tests/realnode >$(NODE_LOG) 2>&1 & node=$$!; trap 'kill $$node' INT TERM; \
-	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode; others=$$?; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode --ignore tests/e2e_kind; others=$$?; \
 	wait $$node; node=$$?; echo "The tests on the real node:"; cat $(NODE_LOG); test $$others -eq 0 -a $$node -eq 0
 
 unit: $(STAMP) ## Run the tests that need no control plane
-	@$(BIN)/python -m pytest -m 'not controlplane'
+	@$(BIN)/python -m pytest -m 'not controlplane' --ignore tests/e2e_kind
+
+# No part of `make test`: it makes a cluster in Docker, and pulls Cilium's chart and images.
+e2e-kind: $(STAMP) ## Run the main job on kind with a real Cilium (needs Docker, a network)
+	@PYTHONPATH=tests/support $(BIN)/python -m kindrig
+	@$(BIN)/python -m pytest tests/e2e_kind
 
 fuzz: $(STAMP) ## Run the fuzz tests with many more examples (about an hour)
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 7200 tests/security/test_fuzz_conflist.py tests/security/test_fuzz_values.py tests/security/test_fuzz_status.py
@@ -54,6 +60,9 @@ bench: tools ## Measure CNIChain beside helm, and how fast the programs start (1
 
 bench-scale: tools ## Measure clusters of NODES=100,1000 fake nodes: requests, memory, CPU, sizes
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/scale.py --nodes '$(NODES)' $(ARGS)
+
+bench-soak: tools ## Let a cluster live for MINUTES=30: is memory flat, is a write stray
+	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/soak.py --minutes '$(MINUTES)' $(ARGS)
 
 bench-agent: $(STAMP) ## Measure the agent: repair latency, memory, idle load, start-up
 	@$(BIN)/python bench/agent.py

@@ -157,43 +157,80 @@ class World:
         return wait_for("the CNIChain is Ready", self.is_ready, seconds, look) - begun
 
     @contextmanager
-    def operator(self) -> Iterator[int]:
-        """The operator as it is deployed, with leader election, metrics and health; its process id."""
+    def operator(self, *options: str, kubeconfig: Path | None = None) -> Iterator[int]:
+        """The operator as it is deployed, with leader election, metrics and health; its process id.
+
+        kubeconfig: of the account that it runs under; left out: an administrator's.
+        """
         self.metrics_port, self.health_port = free_port(), free_port()
         command = [
             *(sys.executable, "-m", "cnichain.cli.main", "operator"),
-            f"--kubeconfig={self.control_plane.kubeconfig}",
+            f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
             f"--helm={self.control_plane.toolbox.path('helm')}",
             f"--chart-dir={self.charts}",
             f"--cache-dir={self.work / 'cache'}",
             f"--metrics-port={self.metrics_port}",
             f"--health-port={self.health_port}",
+            *options,
         ]
         with self._process("operator", command) as pid:
             yield pid
 
     @contextmanager
-    def agents(self) -> Iterator[list[int]]:
-        """The agent of each node, thousands in one process (cnichain.dev.hollow); the ids of the processes."""
+    def agents(self, nodes_dir: Path | None = None, kubeconfig: Path | None = None) -> Iterator[list[int]]:
+        """The agent of each node, thousands in one process (cnichain.dev.hollow); the ids of the processes.
+
+        nodes_dir: the folders of the nodes that get one, if not all do. kubeconfig: as the operator's.
+        """
         parts = -(-self.nodes // AGENTS_IN_A_PROCESS)
         with ExitStack() as stack:
             pids = []
-            for part in range(1, parts + 1):
+            names = [AGENTS] if parts == 1 else [f"{AGENTS}-{part}" for part in range(1, parts + 1)]
+            for part, name in enumerate(names, 1):
                 command = [
                     *(sys.executable, "-m", "cnichain.dev.hollow"),
-                    f"--nodes-dir={self.control_plane.nodes_dir}",
-                    f"--kubeconfig={self.control_plane.kubeconfig}",
+                    f"--nodes-dir={nodes_dir or self.control_plane.nodes_dir}",
+                    f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
                     f"--part={part}/{parts}",
                 ]
-                pids.append(stack.enter_context(self._process(f"{AGENTS}-{part}", command)))
-            guarding = [self.work / f"{AGENTS}-{part}.log" for part in range(1, parts + 1)]
+                pids.append(stack.enter_context(self._process(name, command)))
+            guarding = [self.work / f"{name}.log" for name in names]
             wait_for("the agents guard their nodes", lambda: all(map(_is_guarding, guarding)), 30 + self.nodes * 0.05)
             yield pids
 
     @contextmanager
+    def agent(self, folder: NodeFolder, kubeconfig: Path) -> Iterator[int]:
+        """The agent of one node as a process of its own, with what there is on a fake node; its process id."""
+        command = [
+            *(sys.executable, "-m", "cnichain.node"),
+            f"--node-name={folder.root.name}",
+            f"--cni-conf-dir={folder.conf_dir}",
+            f"--cni-bin-dir={folder.bin_dir}",
+            f"--state-dir={folder.state_dir}",
+            f"--kubeconfig={kubeconfig}",
+            *("--runtime-socket=", "--cilium-health-url="),
+            f"--health-port={free_port()}",
+            f"--metrics-port={free_port()}",
+        ]
+        with self._process("agent", command) as pid:
+            yield pid
+
+    def kubeconfig_of(self, account: str) -> Path:
+        """A kubeconfig with a token of a service account of the operator's namespace, good for a day."""
+        arguments = ("create", "token", account, f"--namespace={SYSTEM_NAMESPACE}", "--duration=24h")
+        token = self.control_plane.run_kubectl(*arguments).strip()
+        config = json.loads(self.control_plane.kubeconfig.read_text(encoding="utf-8"))
+        config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+        path = self.work / f"{account}.kubeconfig"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        return path
+
+    @contextmanager
     def _process(self, name: str, command: list[str]) -> Iterator[int]:
         log = self.work / f"{name}.log"
-        with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        # As in the image: a program whose modules are compiled at its start keeps some MB of the compiler's.
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+        with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output, env=env) as process:
             self.pids[name] = process.pid
             try:
                 yield process.pid

@@ -1,4 +1,4 @@
-"""What the kernel says of a process: CPU time and memory."""
+"""What the kernel says of a process: CPU time, memory, files and threads."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,16 @@ def cpu_seconds(pid: int) -> float:
     """CPU time so far, user and system, with that of children that have ended (helm, of the operator)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / TICKS
+
+
+def open_files(pid: int) -> int:
+    """File descriptors that are open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def threads(pid: int) -> int:
+    """Threads that run or wait."""
+    return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
 
 
 def rss_mb(pid: int) -> tuple[float, float]:

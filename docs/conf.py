@@ -39,6 +39,7 @@ NAV = {
         "permissions",
         "architecture",
         "performance",
+        "testing",
     ],
 }
 """The pages of the site, by part, in the order of its menu. A page that is missing here fails the build."""

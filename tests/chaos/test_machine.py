@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,11 @@ def fill(folder: Path) -> None:
     pytest.fail(f"{folder} was to be full")
 
 
+def in_environment(world: Harness, **variables: str) -> Harness:
+    """The same cluster, with operators whose environment has these variables."""
+    return replace(world, by=("env", *(f"{name}={value}" for name, value in variables.items())))
+
+
 def make_room(folder: Path) -> None:
     for path in folder.glob("filler*"):
         path.unlink()
@@ -94,7 +100,7 @@ def test_the_disk_is_full(world: Harness, small_disk: Path) -> None:
     before = children(world)
     cache = small_disk / "cache"
     fill(small_disk)
-    with world.operator(cache_dir=str(cache), env={"TMPDIR": str(small_disk)}):
+    with in_environment(world, TMPDIR=str(small_disk)).operator(cache_dir=str(cache)):
         ready = world.wait_reason("Ready", "FolderNotWritable")
         assert f"the chart cannot be kept in the cache {cache}" in ready["message"]
         assert "No space left on device" in ready["message"]
@@ -121,9 +127,11 @@ def test_the_clock_jumps(world: Harness, tmp_path: Path) -> None:
     certificate = world.get(*hubble)["data"]["tls.crt"]
     offset = tmp_path / "offset"
     offset.write_text("0", encoding="utf-8")
-    faults = {"LD_PRELOAD": str(fault_library(tmp_path)), "FAULT": f"clock:{offset}", "FAULT_DIR": "/nowhere"}
+    faulty = in_environment(
+        world, LD_PRELOAD=str(fault_library(tmp_path)), FAULT=f"clock:{offset}", FAULT_DIR="/nowhere"
+    )
     (port,) = free_ports(1)
-    with world.operator(env=faults, leader_elect="true", metrics_port=str(port)) as log:
+    with faulty.operator(leader_elect="true", metrics_port=str(port)) as log:
         assert_nothing_is_lost(world, before)
         holder = world.get("lease", "cnichain-operator", "-n", "cnichain-system")["spec"]["holderIdentity"]
         for days, words in ((400, "400 d 0 h ahead of the API server's"), (-400, "d 23 h behind the API server's")):

@@ -75,6 +75,12 @@ def test_a_second_run_starts_neither_go_nor_kubectl(tmp_path: Path, toolbox: Too
     assert not calls.exists(), f"started: {calls.read_text() if calls.exists() else ''}"
 
 
+def test_only_what_is_asked_for_is_built(small_tools: Path, tmp_path: Path) -> None:
+    assert set(ensure("all", only=("another",)).paths) == {"kubectl"}
+    assert not list((tmp_path / "cache").rglob("hello")), "nobody asked for it"
+    assert set(ensure("all", only=("hello",)).paths) == {"hello", "kubectl"}
+
+
 def test_a_tool_is_built_once_and_again_when_its_source_changes(
     small_tools: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,11 +1,10 @@
 """The operator as a process against a real control plane: started, watched, stopped, its log kept."""
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,13 +133,10 @@ class Harness:
         self.wait(f"{text!r} in the operator's log", lambda: text in self.logs[-1].read_text(encoding="utf-8"), seconds)
 
     @contextmanager
-    def operator(
-        self, *, without: tuple[str, ...] = (), env: Mapping[str, str] | None = None, **options: str
-    ) -> Iterator[Path]:
+    def operator(self, *, without: tuple[str, ...] = (), **options: str) -> Iterator[Path]:
         """The operator as a process; its log.
 
-        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out. env: more
-        for its environment.
+        Options override the usual ones (`helm="/x"` is `--helm=/x`); those named in `without` are left out.
         """
         usual = {
             "kubeconfig": str(self.control_plane.kubeconfig),
@@ -155,7 +151,7 @@ class Harness:
         ]
         log = self.work / f"operator-{len(self.logs)}.log"
         self.logs.append(log)
-        with self._process([*self.by, sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log, env):
+        with self._process([*self.by, sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
             yield log
 
     def kill_operator(self) -> None:
@@ -207,14 +203,8 @@ class Harness:
             yield log
 
     @contextmanager
-    def _process(
-        self, command: list[str], log: Path, env: Mapping[str, str] | None = None
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        environment = os.environ | dict(env or {})
-        with (
-            log.open("ab") as output,
-            subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process,
-        ):
+    def _process(self, command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+        with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
             self.processes.append(process)
             try:
                 yield process

@@ -22,7 +22,7 @@ Key = tuple[str, str, str]
 @cache
 def tool(name: str) -> str:
     """The path of a program of the toolchain."""
-    return str(ensure("controlplane").path(name))
+    return str(ensure("controlplane", only=(name,)).path(name))
 
 
 def image_name() -> str:

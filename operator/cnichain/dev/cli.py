@@ -62,7 +62,7 @@ def dev() -> None:
     type=click.Choice([*GROUPS, "all"]),
     default="controlplane",
     show_default=True,
-    help="`node` has kubelet and the CNI plugins, for tests on a real node.",
+    help="`node`: kubelet and the CNI plugins, for tests on a real node. `kind`: kind, for tests with Docker.",
 )
 def tools(group: str) -> None:
     """Build the programs, and print where they are.

@@ -25,8 +25,9 @@ from cnichain.dev.manifest import Family, Tool, find_tools_dir, load_manifest
 from cnichain.dev.progress import Progress
 from cnichain.dev.run import run_logged
 
-GROUPS = ("controlplane", "node")
-"""`controlplane`: what `cnichain dev up` runs. `node`: kubelet and CNI plugins for tests on a real node."""
+GROUPS = ("controlplane", "node", "kind")
+"""`controlplane`: what `cnichain dev up` runs. `node`: kubelet and CNI plugins for tests on a real node. `kind`: kind,
+for tests on machines with Docker."""
 
 BUILD_TIMEOUT = 1800.0
 """Seconds for one program; the slowest takes about five minutes on two busy cores."""
@@ -62,17 +63,20 @@ def cache_dir() -> Path:
     return Path(base) / "cnichain" / "tools"
 
 
-def ensure(group: str = "controlplane", *, progress: Progress | None = None) -> Toolbox:
-    """Build what is missing of the group ("controlplane", "node" or "all") and say where everything is.
+def ensure(group: str = "controlplane", *, only: Iterable[str] = (), progress: Progress | None = None) -> Toolbox:
+    """Build what is missing of the group (one of GROUPS, or "all") and say where everything is.
 
-    With nothing to build, no process is started. Raises DevError with what to do next: no tools/ folder, neither a Go
-    toolchain nor a network, a failing build (with the end of its log).
+    only: names of programs, when the group is not wanted as a whole. With nothing to build, no process is started.
+    Raises DevError with what to do next: no tools/ folder, neither a Go toolchain nor a network, a failing build (with
+    the end of its log).
     """
     progress = progress or Progress()
     groups = _groups(group)
     tools_dir = find_tools_dir()
     families = load_manifest(tools_dir)
-    wanted = [(family, tool) for family in families for tool in family.tools if tool.group in groups]
+    tools = [(family, tool) for family in families for tool in family.tools if tool.group in groups]
+    names = set(only) or {tool.name for _, tool in tools}
+    wanted = [(family, tool) for family, tool in tools if tool.name in names]
     paths = {tool.name: tool_path(family, tool) for family, tool in wanted}
     kubectl = registry.known_kubectl(cache_dir(), tools_dir)
     if kubectl is None or any(not _is_built(path) for path in paths.values()):

@@ -9,16 +9,16 @@ PTP_RANGE = "192.168.65.0/24"
 AWS_RANGE = "192.168.64.0/24"
 
 
-def stand_in(*, mtu: int = 1500, tail: tuple[dict[str, Any], ...] = ()) -> str:
+def stand_in(*, mtu: int = 1500, tail: tuple[dict[str, Any], ...] = (), subnet: str = PTP_RANGE) -> str:
     """The network `aws-cni` with the reference plugin ptp in the place of aws-cni, so that no ipamd is needed.
 
-    tail: further plugins, as VPC CNI itself adds bandwidth or tuning.
+    tail: further plugins, as VPC CNI itself adds bandwidth or tuning. subnet: where pods get their addresses from.
     """
     primary = {
         "name": "aws-cni",
         "type": "ptp",
         "mtu": mtu,
-        "ipam": {"type": "host-local", "ranges": [[{"subnet": PTP_RANGE}]], "routes": [{"dst": "0.0.0.0/0"}]},
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]], "routes": [{"dst": "0.0.0.0/0"}]},
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}
     plugins = [primary, portmap, *tail]
