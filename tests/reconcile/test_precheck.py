@@ -17,13 +17,12 @@ def levels(spec: dict[str, Any], installed: str = "") -> dict[str, tuple[str, st
 def test_a_good_spec_has_nothing_but_ok() -> None:
     found = levels({"cilium": {"version": "1.20.0"}})
     assert set(found.values()) == {("ok", "PreflightPassed")}
-    assert list(found) == ["features", "primary-known", "cilium-known", "policy-engine", "upgrade-step", "spec-values"]
+    assert list(found) == ["primary-known", "cilium-known", "policy-engine", "upgrade-step", "spec-values"]
 
 
 @pytest.mark.parametrize(
     ("spec", "installed", "code", "expected"),
     [
-        ({"primary": {"plugin": "flannel"}}, "", "features", ("refused", "FeatureNotAvailable")),
         ({"primary": {"plugin": "flannel"}}, "", "primary-known", ("refused", "FeatureNotAvailable")),
         ({"cilium": {"version": "1.17.99"}}, "", "cilium-known", ("refused", "VersionUnknown")),
         ({}, "1.17.3", "upgrade-step", ("refused", "UpgradeSkipsMinor")),

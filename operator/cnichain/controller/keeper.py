@@ -22,12 +22,34 @@ REST = 2.0
 """Between two passes, so many times the CPU time that the last one took. With thousands of nodes, each of which reports
 while a change goes over them, the operator would else look at all of them for each few reports."""
 MOST_BETWEEN_PASSES_SECONDS = 5.0
+CHEAP_SECONDS = 0.25
+"""CPU time of a pass that may be followed early, after a quarter of the rest above."""
+EARLY_PASSES = 8
+EARLY_AGAIN_SECONDS = 2.0
+"""So many may be followed early in a row, as a small installation needs; one more every two seconds. Where changes go
+on and on, passes are half a second apart."""
 FAILURE_CAP_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """For a pass under way when the operator is told to stop. One that takes longer is cut off, as it may be anywhere: a
 chart that cannot be fetched is tried for half a minute."""
 STUCK_SECONDS = 600.0
 """A pass that takes longer than this is stuck: every request in it has a timeout of its own."""
+
+
+class Allowance:
+    """How many passes may still begin early."""
+
+    def __init__(self, now: float) -> None:
+        self._left, self._at = float(EARLY_PASSES), now
+
+    def take(self, now: float) -> bool:
+        """Whether the next one may, which is then counted. now: monotonic seconds."""
+        self._left = min(EARLY_PASSES, self._left + (now - self._at) / EARLY_AGAIN_SECONDS)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Wakeups:
@@ -100,7 +122,7 @@ class Keeper:
     async def _keep(self, name: str) -> None:
         """Pass after pass, until told to stop or the CNIChain is gone."""
         changed, spec_changed = self._wakeups.of(name)
-        failures = 0
+        failures, allowance = 0, Allowance(time.monotonic())
         while not self._stopped.is_set():
             changed.clear()
             spec_changed.clear()
@@ -120,7 +142,8 @@ class Keeper:
                 pause = max(asked, backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS))
                 await _first(pause, self._stopped.wait(), spec_changed.wait())
                 continue
-            await self._calm(rest(worked), changed, spec_changed)
+            early = worked <= CHEAP_SECONDS and allowance.take(time.monotonic())
+            await self._calm(rest(worked, early=early), changed, spec_changed)
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many operators, not a secret
             pause = outcome.again or self._resync_seconds * jitter
             await _first(pause, self._stopped.wait(), spec_changed.wait(), changed.wait())
@@ -152,9 +175,11 @@ class Keeper:
             del self._busy_since[name]
 
 
-def rest(worked: float) -> float:
-    """The least seconds between a pass that took so many seconds of CPU time and the next one."""
-    return max(CALM_SECONDS, min(REST * worked, MOST_BETWEEN_PASSES_SECONDS))
+def rest(worked: float, *, early: bool) -> float:
+    """The least seconds between a pass of so many seconds of CPU time and the next one. early: it may begin early."""
+    if early:
+        return max(CALM_SECONDS, worked * REST / 4)
+    return max(BETWEEN_PASSES_SECONDS, min(REST * worked, MOST_BETWEEN_PASSES_SECONDS))
 
 
 async def _first(seconds: float, *waits: Awaitable[object]) -> None:
