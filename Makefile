@@ -5,13 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NODE_LOG := $(VENV)/realnode.log
 KEEP ?=
 CHART_DIR ?=
 NODES ?= 100,1000
 MINUTES ?= 30
 ARGS ?=
 
-.PHONY: help setup tools demo test unit e2e-kind fuzz audit bench-scale bench-soak bench-agent lint generate docs lock clean
+.PHONY: help setup tools demo test unit e2e-kind fuzz audit bench bench-scale bench-soak bench-agent lint generate docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,8 +34,10 @@ demo: tools ## Show CNIChain doing its job on a local control plane (KEEP=1 leav
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: lint tools ## Run all checks and tests
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode --ignore tests/e2e_kind
-	@$(BIN)/python -m pytest tests/realnode
+# The node is one for the whole machine and its tests mostly wait, so that they run beside the others.
+	@$(BIN)/python -m pytest -v tests/realnode >$(NODE_LOG) 2>&1 & node=$$!; trap 'kill $$node' INT TERM; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode --ignore tests/e2e_kind; others=$$?; \
+	wait $$node; node=$$?; echo "The tests on the real node:"; cat $(NODE_LOG); test $$others -eq 0 -a $$node -eq 0
 
 unit: $(STAMP) ## Run the tests that need no control plane
 	@$(BIN)/python -m pytest -m 'not controlplane' --ignore tests/e2e_kind
@@ -51,6 +54,9 @@ fuzz: $(STAMP) ## Run the fuzz tests with many more examples (about an hour)
 audit: $(STAMP) ## Look for known holes in the pinned Python packages and in the helm that ships (network, Go)
 	@$(BIN)/uv tool run --from 'pip-audit==2.10.0' pip-audit --require-hashes --disable-pip -r requirements/base.txt
 	@cd tools/helm && go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 helm.sh/helm/v4/cmd/helm
+
+bench: tools ## Measure CNIChain beside helm, and how fast the programs start (10 minutes)
+	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/speed.py $(ARGS)
 
 bench-scale: tools ## Measure clusters of NODES=100,1000 fake nodes: requests, memory, CPU, sizes
 	@CHART_DIR='$(CHART_DIR)' $(BIN)/python bench/scale.py --nodes '$(NODES)' $(ARGS)

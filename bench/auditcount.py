@@ -106,9 +106,12 @@ class AuditLog:
         """The requests from a place on. Raises BenchError when the API server has begun a new file meanwhile."""
         if self.here() < place:
             raise BenchError(f"{self._path} was rotated: the run was too long, or had too many nodes")
+        begins = [begin.encode() for begin in PROGRAMS]
+        found = []
         with self._path.open("rb") as log:
             log.seek(place)
-            *lines, _ = log.read().split(b"\n")  # the last one may be half written
-        begins = [begin.encode() for begin in PROGRAMS]
-        ours = (line for line in lines if any(begin in line for begin in begins))
-        return [found for line in ours if (found := request_of(json.loads(line))) is not None]
+            for line in log:
+                # The last one may be half written.
+                if line.endswith(b"\n") and any(begin in line for begin in begins):
+                    found.append(request_of(json.loads(line)))
+        return [request for request in found if request is not None]

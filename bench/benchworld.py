@@ -10,12 +10,12 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auditcount import AuditLog
+from auditcount import AGENTS, AuditLog
 from cnichain.api.names import SYSTEM_NAMESPACE
 from cnichain.dev import manifests
 from cnichain.dev.cluster import apply, make_node_folders
@@ -32,6 +32,10 @@ VERSION = "1.17.18"
 """Of Cilium, where none is named."""
 AT_ONCE = {"canary": {"nodes": 0, "soak": "0s"}, "maxUnavailable": "100%"}
 """All nodes in one wave without a soak: what is measured is work, not waiting that the user asked for."""
+LARGE = 500
+"""From so many nodes on the control plane is one for many (`large` in cnichain/dev/components.py)."""
+AGENTS_IN_A_PROCESS = 2500
+"""Each needs four open files, and a process often has no more than 20,000."""
 AT_A_TIME = 500
 """Nodes in one `kubectl apply`, and objects in one page."""
 _LOOK = 0.1
@@ -51,7 +55,7 @@ def chart_folder() -> Path:
 
 def say(text: str) -> None:
     """Progress, beside the result."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def wait_for(what: str, check: Callable[[], object], seconds: float, look: float = _LOOK) -> float:
@@ -146,11 +150,11 @@ class World:
         body = {"apiVersion": "cnichain.io/v1alpha1", "kind": "CNIChain", "metadata": {"name": "default"}}
         return json.dumps(body | {"spec": wanted})
 
-    def install(self, seconds: float, **spec: Any) -> float:
+    def install(self, seconds: float, look: float = _LOOK, **spec: Any) -> float:
         """Seconds from `kubectl apply` of the CNIChain until it is Ready."""
         begun = time.monotonic()
         self.control_plane.run_kubectl("apply", "--filename=-", stdin=self.chain_text(**spec))
-        return wait_for("the CNIChain is Ready", self.is_ready, seconds) - begun
+        return wait_for("the CNIChain is Ready", self.is_ready, seconds, look) - begun
 
     @contextmanager
     def operator(self, *options: str, kubeconfig: Path | None = None) -> Iterator[int]:
@@ -173,18 +177,26 @@ class World:
             yield pid
 
     @contextmanager
-    def agents(self, nodes_dir: Path | None = None, kubeconfig: Path | None = None) -> Iterator[int]:
-        """The agent of each node, all in one process (cnichain.dev.hollow); its process id.
+    def agents(self, nodes_dir: Path | None = None, kubeconfig: Path | None = None) -> Iterator[list[int]]:
+        """The agent of each node, thousands in one process (cnichain.dev.hollow); the ids of the processes.
 
         nodes_dir: the folders of the nodes that get one, if not all do. kubeconfig: as the operator's.
         """
-        command = [
-            *(sys.executable, "-m", "cnichain.dev.hollow"),
-            f"--nodes-dir={nodes_dir or self.control_plane.nodes_dir}",
-            f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
-        ]
-        with self._process("agents", command) as pid:
-            yield pid
+        parts = -(-self.nodes // AGENTS_IN_A_PROCESS)
+        with ExitStack() as stack:
+            pids = []
+            names = [AGENTS] if parts == 1 else [f"{AGENTS}-{part}" for part in range(1, parts + 1)]
+            for part, name in enumerate(names, 1):
+                command = [
+                    *(sys.executable, "-m", "cnichain.dev.hollow"),
+                    f"--nodes-dir={nodes_dir or self.control_plane.nodes_dir}",
+                    f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
+                    f"--part={part}/{parts}",
+                ]
+                pids.append(stack.enter_context(self._process(name, command)))
+            guarding = [self.work / f"{name}.log" for name in names]
+            wait_for("the agents guard their nodes", lambda: all(map(_is_guarding, guarding)), 30 + self.nodes * 0.05)
+            yield pids
 
     @contextmanager
     def agent(self, folder: NodeFolder, kubeconfig: Path) -> Iterator[int]:
@@ -235,6 +247,11 @@ class World:
                     process.wait(timeout=20)
 
 
+def _is_guarding(log: Path) -> bool:
+    """Whether hollow agents have said in their log that all of them run."""
+    return '"Guarding"' in log.read_text(encoding="utf-8", errors="replace")
+
+
 def free_port() -> int:
     """A TCP port of this machine that nobody has."""
     with socket.socket() as server:
@@ -247,7 +264,7 @@ def free_port() -> int:
 def benchmark_world(work: Path, nodes: int) -> Iterator[World]:
     """A fresh control plane with so many EKS-like nodes, the CRDs and the operator's namespace."""
     charts = chart_folder()
-    with ControlPlane.run(work / "cp", nodes=0, eks=True) as control_plane:
+    with ControlPlane.run(work / "cp", nodes=0, eks=True, large=nodes >= LARGE) as control_plane:
         kubectl = Kubectl(control_plane.kubectl, control_plane.kubeconfig)
         world = World(control_plane, work, charts, nodes, Api(control_plane), AuditLog(control_plane.audit_log))
         _populate(world, kubectl)
@@ -260,10 +277,12 @@ def benchmark_world(work: Path, nodes: int) -> Iterator[World]:
 def _populate(world: World, kubectl: Kubectl) -> None:
     """As ControlPlane.populate with `eks`, whose one request and whose time limit are for tests' few nodes."""
     make_node_folders(world.control_plane.nodes_dir, world.nodes)
+    say(f"{world.nodes} nodes: making them ...")
     bodies = [manifests.node(index) for index in range(world.nodes)]
     for begin in range(0, world.nodes, AT_A_TIME):
         apply(kubectl, bodies[begin : begin + AT_A_TIME])
     apply(kubectl, [*manifests.aws_node(), *manifests.kube_proxy()])
+    say(f"{world.nodes} nodes: waiting for aws-node and kube-proxy on them ...")
     seconds = 60 + world.nodes * 0.5
     for name in ("aws-node", "kube-proxy"):
         path = f"/apis/apps/v1/namespaces/kube-system/daemonsets/{name}"

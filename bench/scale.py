@@ -15,17 +15,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from auditcount import LEASES, Request, by_target, by_verb
+from auditcount import AGENTS, LEASES, Request, by_target, by_verb
 from benchmachine import machine
-from benchworld import CHAIN_NODES, SYSTEM, VERSION, World, benchmark_world, say, wait_for
+from benchworld import AT_ONCE, CHAIN_NODES, SYSTEM, VERSION, World, benchmark_world, say, wait_for
 from cnichain.api.names import CONFLIST_FILE
 from cnichain.dev.errors import DevError
 from cnichain.node.report import WATCH_SECONDS
 from procfs import cpu_seconds, rss_mb
 from rig import BenchError
-from scalereport import Phase, ScaleResult, aims, table
+from scalereport import Phase, ScaleResult, aims, result_of, tables
 
 COMPONENTS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok", "stand-ins")
+SETTLE_SECONDS = 240.0
+SETTINGS = f"""spec.rollout of these runs:
+{json.dumps(AT_ONCE)}
+All nodes in one wave: the default, a canary that soaks and then 10% at a time,
+makes the same requests for each node and waits between them, as it is told to."""
 QUIET_SECONDS = 70.0
 """Without a write for so long, what the last change has set going is over: the pods are told after their second count,
 a minute after the first pass that could count them."""
@@ -34,7 +39,11 @@ a minute after the first pass that could count them."""
 def cpu(world: World) -> dict[str, float]:
     """CPU seconds so far of each process."""
     pids = world.pids | {name: world.control_plane.pid(name) for name in COMPONENTS}
-    return {name: cpu_seconds(pid) for name, pid in pids.items()}
+    found: dict[str, float] = {}
+    for name, pid in pids.items():
+        program = AGENTS if name.startswith(AGENTS) else name
+        found[program] = found.get(program, 0.0) + cpu_seconds(pid)
+    return found
 
 
 def observed(world: World, work: Callable[[], float]) -> tuple[Phase, list[Request]]:
@@ -91,7 +100,7 @@ def storm(world: World, seconds: float) -> tuple[float, float]:
         now = drifts(world)
         return all(now.get(name, -1) > count for name, count in before.items()) and world.is_ready()
 
-    files = wait_for("every file is right again", files_are_right, seconds, look=0.01)
+    files = wait_for("every file is right again", files_are_right, seconds, look=max(0.01, world.nodes / 50_000))
     # A page of 500 nodes is read in about 0.1 s, by the same API server that takes the reports.
     told = wait_for("status tells of every repair", status_says_so, seconds, look=0.1 + world.nodes / 2000)
     return files - begun, told - begun
@@ -114,10 +123,11 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
     say(f"{nodes} nodes: starting the control plane ...")
     patience = 120 + nodes * 0.6
     with benchmark_world(work, nodes) as world, world.agents() as agents, world.operator() as operator:
-        say(f"{nodes} nodes: adoption ...")
+        say(f"{nodes} nodes: adoption, for {patience:.0f} s at most ...")
         adoption, adopting = observed(world, lambda: world.install(patience))
-        settle(world, 240)
-        say(f"{nodes} nodes: ready after {adoption.seconds:.1f} s; steady state, {window:.0f} s ...")
+        say(f"{nodes} nodes: ready after {adoption.seconds:.1f} s; waiting until nobody writes any more ...")
+        settle(world, SETTLE_SECONDS + nodes * 0.05)
+        say(f"{nodes} nodes: steady state, {window:.0f} s ...")
 
         def wait() -> float:
             time.sleep(window)
@@ -146,7 +156,7 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
             writes=[str(request) for request in requests if is_stray(request)],
             operator_mb=operator_mb,
             operator_peak_mb=rss_mb(operator)[1],
-            agents_mb=rss_mb(agents)[0],
+            agents_mb=sum(rss_mb(pid)[0] for pid in agents),
             sizes=sizes(world),
         )
 
@@ -168,11 +178,18 @@ def as_data(results: list[ScaleResult], where: str) -> dict[str, Any]:
 def main() -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--nodes", type=numbers, default=[100, 1000], help="clusters, as 100,1000 (the default)")
+    parser.add_argument("--nodes", type=numbers, help="clusters, as 100,1000 (the default; none with --read)")
     parser.add_argument("--window", type=float, default=90.0, help="seconds of the steady state (%(default)s)")
+    parser.add_argument("--read", type=Path, action="append", default=[], help="clusters of an earlier `-o json`, too")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form (%(default)s)")
     options = parser.parse_args()
-    results, where = [], machine()
+    earlier = [json.loads(path.read_text()) for path in options.read]
+    results = [result_of(one) for run in earlier for one in run["clusters"]]
+    where = [str(run["measured"]) for run in earlier]
+    if options.nodes is None:
+        options.nodes = [] if options.read else [100, 1000]
+    where += [machine()] if options.nodes else []
+    wanted = len(results) + len(options.nodes)
     try:
         for nodes in options.nodes:
             with tempfile.TemporaryDirectory(prefix="cnichain-scale-") as work:
@@ -181,11 +198,12 @@ def main() -> int:
         print(f"The benchmark failed: {error}", file=sys.stderr)
         if not results:
             return 2
+    results.sort(key=lambda one: one.nodes)
     if options.output == "json":
-        print(json.dumps(as_data(results, where), indent=2))
+        print(json.dumps(as_data(results, "; ".join(where)), indent=2))
     else:
-        print(f"{table(results)}\n\nMeasured: {where}.")
-    if len(results) < len(options.nodes):
+        print("\n".join([tables(results), "", SETTINGS, *(f"Measured: {one}." for one in where)]))
+    if len(results) < wanted:
         return 2
     return 0 if all(aim.held for aim in aims(results)) else 1
 

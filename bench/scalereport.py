@@ -1,11 +1,12 @@
-"""What `make bench-scale` has measured, its aims, and the table of it. No I/O."""
+"""What `make bench-scale` has measured, its aims, and its tables: Markdown, as docs/performance.md has them. No I/O."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
-from auditcount import Verbs, reads, writes
-from benchtable import Aim, grid, verdicts
+from auditcount import AGENTS, OPERATOR, Verbs, reads, writes
+from benchtable import MISSED, Aim, markdown
 
 ADOPTION_WRITES = 4.0
 """Writes for each node of an adoption, at most."""
@@ -59,6 +60,12 @@ class ScaleResult:
         return self.per_node(self.steady)[0] / (self.steady.seconds / 60) + self.watches
 
 
+def result_of(data: Mapping[str, Any]) -> ScaleResult:
+    """A cluster as `-o json` has it."""
+    phases = {name: Phase(**data[name]) for name in ("adoption", "steady", "storm")}
+    return ScaleResult(**{**data, **phases})
+
+
 def aims(results: Sequence[ScaleResult]) -> list[Aim]:
     """Every aim with its verdict. results: from the smallest cluster to the largest."""
     return [aim for result in results for aim in _of_one(result)] + [
@@ -66,18 +73,33 @@ def aims(results: Sequence[ScaleResult]) -> list[Aim]:
     ]
 
 
-def _of_one(result: ScaleResult) -> Iterator[Aim]:
-    nodes = f"{result.nodes:,} nodes"
+def _writes(result: ScaleResult) -> Aim:
     _, made = result.per_node(result.adoption)
-    yield Aim(f"{nodes}: writes per node, adoption", f"{made:.2f}", f"<= {ADOPTION_WRITES:g}", made <= ADOPTION_WRITES)
-    stray = writes(result.steady.requests)
-    yield Aim(f"{nodes}: writes, steady state", str(stray), "0", stray == 0)
+    return Aim("writes per node, adoption", f"{made:.2f}", f"<= {ADOPTION_WRITES:g}", made <= ADOPTION_WRITES)
+
+
+def _stray(result: ScaleResult) -> Aim:
+    found = writes(result.steady.requests)
+    return Aim("writes, steady state", str(found), "0", found == 0)
+
+
+def _steady_reads(result: ScaleResult) -> Aim:
     seen = result.steady_reads
-    yield Aim(f"{nodes}: reads per node and minute, steady", f"{seen:.3f}", f"< {STEADY_READS:g}", seen < STEADY_READS)
+    return Aim("reads per node and minute", f"{seen:.3f}", f"< {STEADY_READS:g}", seen < STEADY_READS)
+
+
+def _peak(result: ScaleResult) -> Aim | None:
     limit = next((most for up_to, most in MEMORY if result.nodes <= up_to), None)
-    if limit is not None:
-        most = result.operator_peak_mb
-        yield Aim(f"{nodes}: operator's memory, the most", f"{most:.0f} MB", f"< {limit:.0f} MB", most < limit)
+    if limit is None:
+        return None
+    most = result.operator_peak_mb
+    return Aim("operator's memory at most, MB", f"{most:.0f}", f"< {limit:.0f}", most < limit)
+
+
+def _of_one(result: ScaleResult) -> Iterator[Aim]:
+    for aim in (_writes(result), _stray(result), _steady_reads(result), _peak(result)):
+        if aim is not None:
+            yield replace(aim, what=f"{result.nodes:,} nodes: {aim.what}")
 
 
 def _growth(smaller: ScaleResult, larger: ScaleResult) -> Iterator[Aim]:
@@ -100,52 +122,72 @@ def _requests(phase: Phase) -> int:
     return reads(phase.requests) + writes(phase.requests)
 
 
-def table(results: Sequence[ScaleResult]) -> str:
-    """Figures by cluster, requests by verb, and the aims; at most 80 columns for up to three clusters."""
-    head = ["", *(f"{result.nodes:,} nodes" for result in results)]
+Figure = tuple[str, Callable[[ScaleResult], str | Aim | None]]
+FIGURES: Sequence[Figure] = (
+    ("adoption, seconds", lambda one: f"{one.adoption.seconds:.1f}"),
+    ("writes per node, adoption", _writes),
+    ("of them operator / agents", lambda one: " / ".join(_by_program(one, one.adoption))),
+    ("reads per node, adoption", lambda one: f"{one.per_node(one.adoption)[0]:.2f}"),
+    ("operator's CPU, adoption, seconds", lambda one: f"{one.adoption.cpu['operator']:.1f}"),
+    ("everybody's CPU, adoption, seconds", lambda one: f"{sum(one.adoption.cpu.values()):.0f}"),
+    ("steady state, seconds", lambda one: f"{one.steady.seconds:.0f}"),
+    ("writes, steady state", _stray),
+    ("reads per node and minute", _steady_reads),
+    ("operator's CPU, % of a core", lambda one: f"{100 * one.steady.cpu['operator'] / one.steady.seconds:.1f}"),
+    ("storm: files right, seconds", lambda one: f"{one.files:.1f}"),
+    ("storm: status right, seconds", lambda one: f"{one.storm.seconds:.1f}"),
+    ("writes per node, storm", lambda one: f"{one.per_node(one.storm)[1]:.2f}"),
+    ("operator's CPU, storm, seconds", lambda one: f"{one.storm.cpu['operator']:.1f}"),
+    ("operator's memory, MB", lambda one: f"{one.operator_mb:.0f}"),
+    ("operator's memory at most, MB", _peak),
+    ("agents' memory per node, MB", lambda one: f"{one.agents_mb / one.nodes:.2f}"),
+)
+MOST_TARGETS = 6
+
+
+def tables(results: Sequence[ScaleResult]) -> str:
+    """Figures by cluster with their aims, how they grow, what an adoption writes most, and writes that are strays."""
+    clusters = [f"{result.nodes:,} nodes" for result in results]
     kinds = sorted({kind for result in results for kind in result.sizes})
-    rows = [[what, *(value(result) for result in results)] for what, value in FIGURES]
-    rows += [[f"{kind}, bytes", *(f"{result.sizes.get(kind, 0):,}" for result in results)] for kind in kinds]
-    parts = [grid([head, *rows]), *(grid(_verbs(result)) for result in results)]
-    parts += [grid(_targets(result)) for result in results]
-    parts.append(verdicts(aims(results)))
+    rows = [["what", *clusters, "aim"], *(_row(what, [value(one) for one in results]) for what, value in FIGURES)]
+    rows += [_row(f"{_short(kind)}, bytes", [f"{one.sizes.get(kind, 0):,}" for one in results]) for kind in kinds]
+    parts = [markdown(rows)]
+    growth = [aim for smaller, larger in pairwise(results) for aim in _growth(smaller, larger)]
+    if growth:
+        grown = [[aim.what, _marked(aim), aim.limit] for aim in growth]
+        parts.append(markdown([["growth", "is", "aim"], *grown]))
+    parts.append(markdown([["writes of an adoption, per node", *clusters], *_targets(results)]))
     stray = [words for result in results for words in result.writes]
     if stray:
         parts.append("\n".join(["Writes in the steady state:", *stray[:20]]))
     return "\n\n".join(parts)
 
 
-FIGURES: Sequence[tuple[str, Callable[[ScaleResult], str]]] = (
-    ("adoption, seconds", lambda one: f"{one.adoption.seconds:.1f}"),
-    ("  writes per node", lambda one: f"{one.per_node(one.adoption)[1]:.2f}"),
-    ("  reads per node", lambda one: f"{one.per_node(one.adoption)[0]:.2f}"),
-    ("  operator's CPU, seconds", lambda one: f"{one.adoption.cpu['operator']:.1f}"),
-    ("  everybody's CPU, seconds", lambda one: f"{sum(one.adoption.cpu.values()):.1f}"),
-    ("steady state, seconds", lambda one: f"{one.steady.seconds:.0f}"),
-    ("  writes", lambda one: str(writes(one.steady.requests))),
-    ("  reads per node and minute", lambda one: f"{one.steady_reads:.3f}"),
-    ("  operator's CPU, of a core", lambda one: f"{one.steady.cpu['operator'] / one.steady.seconds:.1%}"),
-    ("repair storm: files right, seconds", lambda one: f"{one.files:.2f}"),
-    ("  status right, seconds", lambda one: f"{one.storm.seconds:.1f}"),
-    ("  writes per node", lambda one: f"{one.per_node(one.storm)[1]:.2f}"),
-    ("  operator's CPU, seconds", lambda one: f"{one.storm.cpu['operator']:.1f}"),
-    ("operator's RSS / its peak, MB", lambda one: f"{one.operator_mb:.0f} / {one.operator_peak_mb:.0f}"),
-    ("agents' RSS per node, MB", lambda one: f"{one.agents_mb / one.nodes:.2f}"),
-)
+def _short(kind: str) -> str:
+    """A ConfigMap by what is in it."""
+    return kind.replace("ConfigMap cnichain-", "ConfigMap ").removesuffix("-default")
 
 
-def _targets(result: ScaleResult) -> list[list[str]]:
-    """What an adoption writes most."""
-    rows = [[what, str(count), f"{count / result.nodes:.2f}"] for what, count in result.adoption_writes.items()]
-    return [[f"writes of an adoption, {result.nodes:,} nodes", "all", "per node"], *rows[:8]]
+def _row(what: str, values: Sequence[str | Aim | None]) -> list[str]:
+    """One figure of each cluster, and its aim where it has one."""
+    limits = dict.fromkeys(value.limit for value in values if isinstance(value, Aim))
+    cells = [_marked(value) if isinstance(value, Aim) else value or "" for value in values]
+    return [what, *cells, ", ".join(limits)]
 
 
-def _verbs(result: ScaleResult) -> list[list[str]]:
-    """Requests of a cluster by program and verb."""
-    phases = {"adoption": result.adoption, "steady": result.steady, "storm": result.storm}
-    keys = sorted({(by, verb) for phase in phases.values() for by, verbs in phase.requests.items() for verb in verbs})
-    rows = [
-        [f"{by}: {verb}", *(str(phase.requests.get(by, {}).get(verb, 0)) for phase in phases.values())]
-        for by, verb in keys
+def _marked(aim: Aim) -> str:
+    return aim.measured if aim.held else f"{aim.measured} {MISSED}"
+
+
+def _by_program(result: ScaleResult, phase: Phase) -> list[str]:
+    made = (writes({name: phase.requests.get(name, {})}) for name in (OPERATOR, AGENTS))
+    return [f"{count / result.nodes:.2f}" for count in made]
+
+
+def _targets(results: Sequence[ScaleResult]) -> list[list[str]]:
+    """What the adoption of the largest cluster writes most, and how much of it there is in each."""
+    most = [target for result in reversed(results) for target in result.adoption_writes][:MOST_TARGETS]
+    return [
+        [target, *(f"{one.adoption_writes.get(target, 0) / one.nodes:.2f}" for one in results)]
+        for target in dict.fromkeys(most)
     ]
-    return [[f"requests, {result.nodes:,} nodes", *phases], *rows]

@@ -42,17 +42,17 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
+def answers(world: World) -> bool:
+    """Whether the operator's /readyz is 200."""
+    try:
+        return status(f"http://127.0.0.1:{world.health_port}/readyz")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False  # it does not listen yet
+
+
 def operator_start(world: World) -> tuple[float, float]:
     """Seconds from the start of the operator's process until /readyz is 200, and the MB that it has then."""
     begun = time.monotonic()
     with world.operator() as pid:
-        url = f"http://127.0.0.1:{world.health_port}/readyz"
-
-        def is_ready() -> bool:
-            try:
-                return status(url)[0] == 200
-            except (OSError, http.client.HTTPException):
-                return False  # it does not listen yet
-
-        ready = wait_for("the operator's /readyz is 200", is_ready, _SECONDS, look=0.01)
+        ready = wait_for("the operator's /readyz is 200", lambda: answers(world), _SECONDS, look=0.01)
         return ready - begun, rss_mb(pid)[0]

@@ -28,7 +28,7 @@ NAV = {
         "uninstall",
     ],
     "Observe and prove": ["metrics", "overhead", "audit", "policies", "evidence"],
-    "When something is wrong": ["troubleshooting", "reasons", "faults"],
+    "When something is wrong": ["troubleshooting", "reasons", "faults", "chaos"],
     "Reference": [
         "cli",
         "resource",

@@ -1,7 +1,8 @@
 """What the benchmarks count, and what they hold against their aims."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from auditcount import AGENTS, OPERATOR, AuditLog, by_target, by_verb, reads, request_of, writes
 from rig import BenchError
-from scalereport import Phase, ScaleResult, aims, table
+from scalereport import Phase, ScaleResult, aims, result_of, tables
 from speedreport import Cost, Import, Speed
 from speedreport import aims as speed_aims
 from speedreport import table as speed_table
@@ -108,8 +109,8 @@ STRAY = {OPERATOR: {"patch": 1}}
 TOO_MUCH: dict[str, dict[str, Any]] = {
     "writes per node, adoption": {"adoption": Phase(9, {OPERATOR: {"patch": 401}}, {"operator": 1.0})},
     "writes, steady state": {"steady": Phase(90, STRAY, {"operator": 1.0})},
-    "reads per node and minute, steady": {"steady": Phase(60, {AGENTS: {"get": 81}}, {"operator": 1.0})},
-    "operator's memory, the most": {"operator_peak_mb": 251.0},
+    "reads per node and minute": {"steady": Phase(60, {AGENTS: {"get": 81}}, {"operator": 1.0})},
+    "operator's memory at most, MB": {"operator_peak_mb": 251.0},
 }
 
 
@@ -125,15 +126,31 @@ def test_what_grows_faster_than_the_nodes_is_named() -> None:
 
 def test_more_memory_is_allowed_to_a_larger_cluster() -> None:
     assert missed(cluster(5000, operator_peak_mb=499.0)) == []
-    assert missed(cluster(5000, operator_peak_mb=501.0)) == ["5,000 nodes: operator's memory, the most"]
+    assert missed(cluster(5000, operator_peak_mb=501.0)) == ["5,000 nodes: operator's memory at most, MB"]
 
 
-def test_the_table_fits_a_terminal_and_tells_of_stray_writes() -> None:
+def test_the_tables_are_markdown_that_fits_a_terminal_and_say_each_thing_once() -> None:
     stray = cluster(100, steady=Phase(90, STRAY, {"operator": 1.0}), writes=["operator: patch nodes a (200)"])
-    text = table([stray, cluster(1000)])
+    text = tables([stray, cluster(1000)])
     assert max(map(len, text.splitlines())) <= 80, text
-    assert "MISSED" in text
+    first = [line.strip("| ").split(" | ") for line in text.split("\n\n")[0].splitlines()]
+    names = [row[0].strip() for row in first]
+    assert len(names) == len(set(names)), "a row comes twice"
+    assert len({len(row) for row in first if len(row) > 1}) <= 2, "not all rows have all columns"
+    (found,) = [line for line in text.splitlines() if line.startswith("| writes, steady state")]
+    assert [cell.strip() for cell in found.strip("|").split("|")] == ["writes, steady state", "1 MISSED", "0", "0"]
     assert text.endswith("operator: patch nodes a (200)")
+
+
+def test_clusters_that_were_measured_before_are_read_again() -> None:
+    before = cluster(1000, writes=["operator: patch nodes a (200)"])
+    assert result_of(json.loads(json.dumps(asdict(before)))) == before
+
+
+def test_the_limit_of_each_cluster_is_told() -> None:
+    text = tables([cluster(1000), cluster(5000)])
+    (found,) = [line for line in text.splitlines() if line.startswith("| operator's memory at most")]
+    assert found.rstrip(" |").endswith("< 250, < 500")
 
 
 def speed(**changed: Any) -> Speed:
@@ -144,7 +161,7 @@ def speed(**changed: Any) -> Speed:
         "cilium": "1.17.18",
         "install": [ours, ours],
         "helm_install": [helm, helm],
-        "unchanged": [Cost(0.05, 0.04, 12, 0)] * 4,
+        "unchanged": [Cost(0.05, 0.04, 6, 0)] * 4,
         "helm_unchanged": [Cost(2.0, 1.2, 70, 2)] * 4,
         "help": [0.12, 0.13],
         "bare_python": [0.02],
@@ -161,9 +178,10 @@ def speed(**changed: Any) -> Speed:
     [
         ({}, []),
         ({"install": [Cost(4.1, 2.0, 60, 40)]}, ["install, seconds"]),
-        ({"unchanged": [Cost(0.21, 0.04, 12, 0)]}, ["unchanged, seconds"]),
-        ({"unchanged": [Cost(0.05, 0.13, 12, 0)]}, ["unchanged, CPU seconds"]),
-        ({"unchanged": [Cost(0.05, 0.04, 12, 1)]}, ["unchanged, writes"]),
+        ({"unchanged": [Cost(0.21, 0.04, 6, 0)]}, ["unchanged, seconds"]),
+        ({"unchanged": [Cost(0.05, 0.13, 6, 0)]}, ["unchanged, CPU seconds"]),
+        ({"unchanged": [Cost(0.05, 0.04, 8, 0)]}, ["unchanged, requests"]),
+        ({"unchanged": [Cost(0.05, 0.04, 6, 1)]}, ["unchanged, writes"]),
         ({"help": [0.15]}, ["cnichain --help"]),
     ],
 )
@@ -171,6 +189,10 @@ def test_a_speed_that_is_missed_is_named(changed: dict[str, Any], named: list[st
     assert [aim.what for aim in speed_aims(speed(**changed)) if not aim.held] == named
 
 
-def test_the_table_of_speeds_fits_a_terminal() -> None:
+def test_the_tables_of_speeds_are_markdown_that_fits_a_terminal() -> None:
     text = speed_table(speed(helm_install=[Cost(44.0, 11.5, 180, 150), Cost(12.0, 1.5, 80, 50)]))
     assert max(map(len, text.splitlines())) <= 80, text
+    tables = [block.splitlines() for block in text.split("\n\n")]
+    assert len(tables) == 3
+    for rows in tables:
+        assert {row.count("|") for row in rows} == {rows[0].count("|")}, rows

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,28 @@ def test_an_api_server_that_stays_away_is_told_after_bounded_tries(proxy: FaultP
     run(Credentials(proxy.url), test)
 
 
+def test_an_answer_that_does_not_come_is_asked_for_again(proxy: FaultProxy) -> None:
+    left = [Fault(hang=True)]
+    proxy.fault = lambda _method, path: left.pop() if "/configmaps/" in path and left else None
+
+    async def test(client: KubeClient) -> None:
+        found = await client.request("GET", CONFIG_MAPS.path("kube-system", "kube-root-ca.crt"), seconds=2.0)
+        assert found["kind"] == "ConfigMap"
+        assert proxy.count("/configmaps/") == 2
+
+    run(Credentials(proxy.url), test)
+
+
+def test_without_a_token_it_is_said_why(crds_installed: ControlPlane, tmp_path: Path) -> None:
+    """The file of a token is away for a moment, or an exec plugin gives none."""
+
+    async def test(client: KubeClient) -> None:
+        with pytest.raises(ApiError, match=r"401 NoToken: no token can be had: .*no-such-token"):
+            await client.get(NODES, "any")
+
+    run(Credentials(crds_installed.server, _token_file=tmp_path / "no-such-token"), test)
+
+
 def test_an_error_never_shows_the_token(crds_installed: ControlPlane) -> None:
     credentials = load_credentials(crds_installed.kubeconfig)
     token = credentials.token()
@@ -224,6 +247,21 @@ def test_a_list_that_fails_at_the_start_is_tried_until_it_works(
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    run(Credentials(proxy.url), test)
+
+
+def test_410_on_each_watch_is_not_answered_by_a_list_without_a_pause(proxy: FaultProxy) -> None:
+    proxy.fault = lambda _method, path: Fault(event=GONE) if "watch=1" in path else None
+
+    async def test(client: KubeClient) -> None:
+        async def inside(_reflector: Reflector[str]) -> None:
+            await until(lambda: proxy.count("watch=1") >= 2, "it watches again")
+            before = proxy.count("GET")
+            await asyncio.sleep(1.0)  # the length of the sample, not a wait for something
+            assert proxy.count("GET") - before < 12, "lists and watches must be spaced out"
+
+        await reflecting(client, inside)
 
     run(Credentials(proxy.url), test)
 

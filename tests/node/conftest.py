@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -24,6 +23,7 @@ from cnichain.node.decision import Decision, View, Write
 from cnichain.node.files import scan
 from cnichain.node.folder import Folder, FolderFile, Kind, byte_order
 from cnichain.node.splice import cilium_entry
+from preload import fault_library
 
 SOURCE = "10-aws.conflist"
 CHAINED = "05-cilium.conflist"
@@ -304,13 +304,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 @pytest.fixture(scope="session")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], dict[str, str]]:
     """The environment of an agent whose file calls below a folder fail in the given way (see faults.c)."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler, and faults.c is to be compiled")
-    library = tmp_path_factory.mktemp("faults") / "faults.so"
-    source = Path(__file__).with_name("faults.c")
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
-    subprocess.run(command, check=True, timeout=60)
+    library = fault_library(tmp_path_factory.mktemp("faults"))
     return lambda below, fault: {"LD_PRELOAD": str(library), "FAULT_DIR": str(below), "FAULT": fault}
 
 

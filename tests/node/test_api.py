@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ import pytest
 from tests.node.conftest import CHAINED, DEFAULT_ENTRY, HISTORY, NEWEST, SOURCE, Node, wait_until
 
 import auditlog
+from cnichain.api.chainnode import NodeState, NodeStatus
+from cnichain.node.access import from_kubeconfig
+from cnichain.node.api_client import ApiClient
 from cnichain.node.conflist import parse
+from cnichain.node.holding import UNASKED, Holds
+from cnichain.node.report import Reporter
 from cnichain.node.splice import derive
 
 pytestmark = pytest.mark.controlplane
@@ -239,3 +245,39 @@ def test_a_recreated_object_gets_its_status_again(cluster: Kubectl, node: Node) 
     node.wait_chained(GOOD)  # guarding goes on with the last spec
     _apply(cluster, primary="aws-vpc-cni")
     assert _wait_state(cluster, node, "InSync")["status"]["repairs"]["total"] == 2
+
+
+def test_a_node_that_waits_for_cilium_as_its_wave_opens_is_told_a_little_later(cluster: Kubectl, node: Node) -> None:
+    """What follows within that time is the only write; what lasts longer is told all the same."""
+    hold = 1.0
+    reporter = Reporter(ApiClient(from_kubeconfig(node.kubeconfig, None), NAME), Holds(cilium=hold, health=0.0))
+    _apply(cluster, primary="aws-vpc-cni")
+    uid = _get(cluster)["metadata"]["uid"]
+    reporter.start()
+    try:
+        begun = time.monotonic()
+        reporter.object_seen(uid, {}, given=True)
+        reporter.publish(NodeStatus(observed_generation=1, state=NodeState.WAIT_CILIUM), uid)
+        wait_until(lambda: reporter.reported, "it is told though it lasts")
+        assert time.monotonic() - begun >= hold, "a state that every node passes through was written at once"
+        assert _get(cluster)["status"]["state"] == "WaitCilium"
+        reporter.publish(NodeStatus(observed_generation=1, state=NodeState.IN_SYNC), uid)
+        wait_until(lambda: reporter.reported, "the chain is told")
+    finally:
+        reporter.stop()
+        reporter.join(timeout=15)
+
+
+def test_a_spec_that_the_agent_does_not_understand_is_told(cluster: Kubectl, node: Node) -> None:
+    """Nothing comes from the guard then, and the operator has to hear of it."""
+    reporter = Reporter(ApiClient(from_kubeconfig(node.kubeconfig, None), NAME), UNASKED)
+    _apply(cluster, primary="aws-vpc-cni")
+    uid = _get(cluster)["metadata"]["uid"]
+    reporter.start()
+    try:
+        reporter.publish(NodeStatus(state=NodeState.UNKNOWN, reason="NodeSpecMissing"), "")
+        reporter.object_seen(uid, {}, given=False)
+        wait_until(lambda: _get(cluster).get("status", {}).get("reason") == "NodeSpecMissing", "it is told")
+    finally:
+        reporter.stop()
+        reporter.join(timeout=15)

@@ -24,6 +24,10 @@ SPEC: dict[str, Any] = {
 GARBAGE = ["<html><body>Please log in</body></html>", "{}", "null", '{"kind": "List", "items": [{"metadata":', "[1, 2]"]
 PROXY = "Python/"
 """What the user agent of the proxy begins with."""
+LOOKED_AT = (
+    "daemonsets,deployments,configmaps,secrets,services,namespaces,"
+    "serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
+)
 HARMLESS = ("/status", "/events", "/leases")
 """What the operator may write meanwhile: how it stands."""
 
@@ -63,7 +67,7 @@ def test_no_garbled_answer_is_taken_for_the_truth(world: Harness, behind: FaultP
     # What is asked in each pass, and not once in a while.
     first, second = of_a_pass(world, behind, 1), of_a_pass(world, behind, 2)
     requests = [line for line in first if line in second]
-    assert len(requests) > 10, f"a pass should ask for more: {requests}"
+    assert len(requests) > 20, f"a pass should ask for more: {requests}"
     objects = owned(world)
     start = world.audit_length()
     for number, request in enumerate(requests):
@@ -99,8 +103,14 @@ def asked_for(behind: FaultProxy, start: int) -> list[str]:
 
 
 def turn(world: Harness, number: int) -> None:
-    """Make the operator pass again."""
-    world.kubectl("annotate", "cnichain", "default", f"test/turn={number}", "--overwrite")
+    """Make the operator pass again, and look at everything: what has not changed it does not ask for.
+
+    CRDs are left alone: after a change of one Kopf asks what is served, and ends the process where that is garbled.
+    """
+    mark = (f"test/turn={number}", "--overwrite")
+    world.kubectl("annotate", LOOKED_AT, "--all-namespaces", "--selector=cnichain.io/owner=default", *mark)
+    world.kubectl("annotate", "daemonset", "aws-node", "--namespace=kube-system", *mark)
+    world.kubectl("annotate", "cnichain", "default", *mark)
 
 
 def owned(world: Harness) -> set[tuple[str, str]]:

@@ -47,6 +47,8 @@ def test_each_node_is_guarded_for_itself(world: Harness) -> None:
     with world.hollow_agents() as log:
         give_spec(world, first, second, writer="CNIChain")
         wait_in_sync(world, first, second)
+        told = [item["objectRef"]["name"] for item in world.audited(agent="cnichain-agent") if item["verb"] == "patch"]
+        assert sorted(told) == sorted([first, second]), "nothing is told before the guard has looked at the spec"
         files = node_files(world)
         assert CHAINED in files[first]
         assert CHAINED not in files[third], "it was not told to"

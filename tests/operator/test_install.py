@@ -94,6 +94,19 @@ def test_every_node_has_the_chain(world: Harness, running: list[NodeFolder]) -> 
     assert row[1:4] == ["InSync", "aws-cni,egress-cni,portmap,cilium-cni", "Installed"]
 
 
+def test_an_adoption_writes_at_most_four_times_for_each_node(world: Harness, running: list[NodeFolder]) -> None:
+    """Its label and its CNIChainNode, and what its agent reports: at most that it waits, and that it is well."""
+    written: dict[str, list[str]] = {}
+    for item in [*world.audited(), *world.audited(agent="cnichain-agent")]:
+        target = item.get("objectRef") or {}
+        if item["verb"] in WRITES and target.get("resource") in ("nodes", "cnichainnodes"):
+            what = "/".join(filter(None, (target["resource"], target.get("subresource"))))
+            written.setdefault(target["name"], []).append(what)
+    assert set(written) == {folder.root.name for folder in running}
+    assert all({"nodes", "cnichainnodes", "cnichainnodes/status"} == set(whats) for whats in written.values()), written
+    assert max(map(len, written.values())) <= 4, f"for each node: {written}"
+
+
 def test_spec_is_as_it_was_written(world: Harness, running: list[NodeFolder]) -> None:
     spec = world.get("cnichain", "default")["spec"]
     assert spec == {**SPEC, "rollout": AT_ONCE}
@@ -123,7 +136,7 @@ def test_an_unchanged_chain_is_read_and_not_written(world: Harness, running: lis
         before = world.audit_length()
         world.kubectl("annotate", "cnichain", "default", f"test/turn={turn}", "--overwrite")
         world.wait(
-            "a pass after the annotation (it reads the primary's DaemonSet)",
+            "a pass after the annotation (it reads the history)",
             partial(passed, world, before),
             30,
         )
@@ -326,8 +339,8 @@ def nodes_of_cilium(world: Harness) -> set[str]:
 
 
 def passed(world: Harness, before: int) -> bool:
-    """Whether a pass has begun since line `before` of the audit log: each one reads the primary's DaemonSet."""
-    return any("daemonsets/aws-node" in item["requestURI"] for item in world.audited(before))
+    """Whether a pass has begun since line `before` of the audit log: each one reads the history."""
+    return any("configmaps/cnichain-history-" in item["requestURI"] for item in world.audited(before))
 
 
 def is_new(world: Harness, kind: str, name: str, old: str) -> bool:

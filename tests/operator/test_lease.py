@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,16 @@ ENDLESS = {"leader_elect": "true", "lease_seconds": "3000", "renew_seconds": "20
 """With these only a release lets another in within the time of a test."""
 LEASE = ("lease", "cnichain-operator", "--namespace=cnichain-system")
 NAMED = re.compile(r"(cnichain-operator-\S+) (?:holds the lease|stands by)")
+NAMELESS = (
+    *("env", "--unset=LOGNAME", "--unset=USER", "--unset=LNAME", "--unset=USERNAME"),
+    *("unshare", "--user", "--map-user=65532", "--map-group=65532", "--"),
+)
+"""As in a pod: the user has a number and no name. In a user namespace, where its files stay readable."""
 STOPPED_AFTER = (1, 4, 9, 15, 20)
 """Writes of a pass after which a leader is stopped."""
+
+NOTHING_HUNG = "Hung tasks stopping is skipped"
+"""What Kopf logs when all tasks have ended by themselves."""
 
 
 @dataclass
@@ -123,6 +131,23 @@ def test_only_the_one_that_holds_the_lease_writes(world: Harness) -> None:
     )
 
 
+def test_one_whose_user_has_no_name_works(world: Harness) -> None:
+    """An image names no user 65532. Kopf, left to itself, asks for the name and ends."""
+    tried = subprocess.run([*NAMELESS, "id", "--user"], capture_output=True, text=True, timeout=20, check=False)
+    if tried.returncode:
+        pytest.skip(f"no user namespace can be made here: {tried.stderr.strip()}")
+    assert tried.stdout.strip() == "65532"
+    start = world.audit_length()
+
+    def work() -> list[Object]:
+        mine = [item for item in world.audited(start) if item["verb"] in WRITES]
+        return [item for item in mine if item["objectRef"]["resource"] != "leases"]
+
+    with fresh(world), replace(world, by=NAMELESS).operator(without=(), **SHORT):
+        change(world, 50)
+        world.wait("it works", work, 60)
+
+
 def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(world: Harness) -> None:
     """SIGSTOP in the middle of a pass; SIGCONT while the other is at work. The one that wakes is in the middle of its
     requests, has a pass to finish and news of what the other does: all of it wants to be written."""
@@ -146,12 +171,16 @@ def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(world: Harness
 
 def test_one_that_is_told_to_end_releases_the_lease(world: Harness) -> None:
     """At rest: in the middle of a write that has no answer yet it would leave the lease to end by itself."""
-    with fresh(world), started(world, **ENDLESS) as leader, started(world, **ENDLESS) as standby:
+    with fresh(world), started(world, **ENDLESS, log_level="debug") as leader, started(world, **ENDLESS) as standby:
         change(world, 101)
         leader.wait_for_work(5)
         world.wait_quiet(lambda: len(leader.work()))
         leader.process.terminate()
         assert leader.ended() == 0
+        said = leader.log.read_text(encoding="utf-8")
+        assert NOTHING_HUNG in said, (
+            "Kopf has waited five seconds for a task that did not end; so long the lease was held"
+        )
         world.wait("the other leads", standby.leads)
         change(world, 102)
         standby.wait_for_work(3)

@@ -353,7 +353,7 @@ def test_nodes_of_other_kinds_are_out_of_scope_and_a_chain_that_runs_is_kept(run
         assert "KubernetesUntested" in {item["reason"] for item in status["preflight"]}
         start = running.audit_length()
         running.kubectl("annotate", "cnichain", "default", "test/again=yes", "--overwrite")
-        running.wait("a pass", lambda: asked(running, start, "daemonsets/aws-node"), 60)
+        running.wait("a pass", lambda: asked(running, start, "configmaps/cnichain-history-"), 60)
         assert not asked(running, start, "webhookconfigurations"), "what was gathered counts for minutes"
         pods = running.get("pods", KUBE_SYSTEM, "--selector=k8s-app=cilium")["items"]
         names = {item["metadata"]["name"] for item in running.get("cnichainnodes")["items"]}

@@ -70,10 +70,14 @@ def test_the_old_nodes_report_never_counts_for_the_new_one(world: Harness) -> No
 
 
 def let_pass(world: Harness, turn: int) -> None:
-    """Waits until a pass has begun that comes after now: each one reads the primary's DaemonSet."""
+    """Waits until a pass has begun that comes after now: each one reads the history."""
     before = world.audit_length()
     world.kubectl("annotate", "cnichain", "default", f"test/turn={turn}", "--overwrite")
-    world.wait("a pass", lambda: any("daemonsets/aws-node" in item["requestURI"] for item in world.audited(before)), 30)
+    world.wait(
+        "a pass",
+        lambda: any("configmaps/cnichain-history-" in item["requestURI"] for item in world.audited(before)),
+        30,
+    )
 
 
 def is_about(item: Object, name: str) -> bool:

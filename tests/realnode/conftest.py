@@ -1,11 +1,16 @@
 """A real node for the session, and the same node back at its start for each test. Skipped where none can be."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from cnichain.dev.controlplane import ControlPlane
+from cnichain.dev.toolchain import ensure
+from packages import image_name
+from realnode.build import base_archive, build_image
 from realnode.chainnode import ROOT, ChainNode
 from realnode.node import RealNode
 from realnode.requirements import IMAGE_PROGRAMS, NODE_PROGRAMS, UnavailableError, ensure_packages
@@ -57,6 +62,29 @@ def real_node(node_control_plane: ControlPlane, tmp_path_factory: pytest.TempPat
     """The session's one real node, with the stand-in primary. Tests take `node`, which puts it back afterwards."""
     with RealNode.run(tmp_path_factory.mktemp("realnode") / "node", node_control_plane) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def image(image_machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The project's image, named as deploy/base has it. helm is the toolchain's, from the same Go module."""
+    folder = tmp_path_factory.mktemp("image")
+    helm = folder / "helm"
+    helm.mkdir()
+    shutil.copy2(ensure().path("helm"), helm)
+    yield build_image(
+        ROOT,
+        image_name(),
+        folder / "cnichain.tar",
+        arguments={"PYTHON_IMAGE": f"oci-archive:{base_archive()}"},
+        contexts={"helm": helm},
+    )
+    shutil.rmtree(folder)  # pytest would keep it for some runs
+
+
+@pytest.fixture(scope="session")
+def image_on_node(real_node: RealNode, image: Path) -> None:
+    """The image is in containerd."""
+    real_node.import_image(image)
 
 
 @pytest.fixture

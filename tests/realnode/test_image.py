@@ -1,8 +1,6 @@
 """The project's own image, built from its Dockerfile without Docker, run as the DaemonSet that users apply."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +8,7 @@ import pytest
 
 from cnichain.api.chainnode import NodeSpec
 from cnichain.dev.errors import DevError
-from cnichain.dev.toolchain import ensure
-from packages import CHART, helm
-from realnode.build import base_archive, build_image
+from packages import CHART, helm, image_name
 from realnode.chainnode import ROOT, ChainNode
 from realnode.layout import CHAINED_FILE
 from realnode.namespaces import wait_for
@@ -30,34 +26,6 @@ CHAIN = {
 OPERATOR = ("--namespace=cnichain-system", "--selector=app.kubernetes.io/name=cnichain-operator")
 VALUES = ("--set=oneNode=true", "--set=charts.configMap=cnichain-charts")
 AGENT = ("cnichain-agent", "--namespace=cnichain-system")
-
-
-@pytest.fixture(scope="module")
-def image(image_machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The image under the name that deploy/base has for it. helm is the toolchain's, from the same Go module."""
-    folder = tmp_path_factory.mktemp("image")
-    helm = folder / "helm"
-    helm.mkdir()
-    shutil.copy2(ensure().path("helm"), helm)
-    yield build_image(
-        ROOT,
-        _image_name(),
-        folder / "cnichain.tar",
-        arguments={"PYTHON_IMAGE": f"oci-archive:{base_archive()}"},
-        contexts={"helm": helm},
-    )
-    shutil.rmtree(folder)  # pytest would keep it for some runs
-
-
-def _image_name() -> str:
-    lines = (DEPLOY / "agent.yaml").read_text(encoding="utf-8").splitlines()
-    return next(line.split("image:")[1].strip() for line in lines if "image:" in line)
-
-
-@pytest.fixture(scope="module")
-def image_on_node(real_node: RealNode, image: Path) -> None:
-    """The image is in containerd."""
-    real_node.import_image(image)
 
 
 def test_the_agent_from_its_image_guards_the_node(image_on_node: None, node: RealNode, chain_node: ChainNode) -> None:
@@ -138,9 +106,9 @@ def _ready(node: RealNode) -> str:
 
 
 def test_operator_and_agent_start_from_the_image(image_on_node: None, node: RealNode) -> None:
-    node.pods.start("agent-help", image=_image_name(), command=["cnichain-agent", "--help"])
-    node.pods.start("operator-help", image=_image_name(), args=["operator", "--help"])
-    node.pods.start("helm", image=_image_name(), command=["helm", "version", "--short"])
+    node.pods.start("agent-help", image=image_name(), command=["cnichain-agent", "--help"])
+    node.pods.start("operator-help", image=image_name(), args=["operator", "--help"])
+    node.pods.start("helm", image=image_name(), command=["helm", "version", "--short"])
     for name in ("agent-help", "operator-help", "helm"):
         assert node.pods.wait_exit(name) == 0, f"{name} failed: {node.pods.log(name)}"
 
@@ -153,5 +121,5 @@ def test_all_that_the_agent_imports_is_compiled_in_the_image(image_on_node: None
         "cached = [spec.cached for spec in specs if spec and spec.cached]; "
         "sys.exit(', '.join(path for path in cached if not os.path.exists(path)) or 0)"
     )
-    node.pods.start("compiled", image=_image_name(), command=["python3", "-c", code])
+    node.pods.start("compiled", image=image_name(), command=["python3", "-c", code])
     assert node.pods.wait_exit("compiled") == 0, f"not compiled: {node.pods.log('compiled')}"

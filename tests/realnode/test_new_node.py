@@ -75,7 +75,7 @@ def test_it_takes_no_pod_until_its_chain_is_verified(
     assert _pass(node) == []
     with node.agent():
         # There is no cilium-cni on the node yet: its install container has not run.
-        chain_node.wait_state("WaitCilium")
+        chain_node.wait_state("WaitCilium", 60.0)  # told once it has lasted for a while
         assert _pass(node) == [], "a chain that is not verified opens no node"
         assert _pod(node)["spec"].get("nodeName") is None
         node.pods.start("of-a-daemonset")  # it tolerates everything, as agents do

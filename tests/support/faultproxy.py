@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -24,7 +25,8 @@ CLOSING_TURNS = 10
 class Fault:
     """What is answered in place of the API server.
 
-    event: a watch event in a 200 stream, in place of a status. text: the body of a 200 answer, whatever it is.
+    event: a watch event in a 200 stream, in place of a status. text: the body of a 200 answer, whatever it is. drop:
+    the connection is cut. hang: it is not, and nothing ever comes, as from a network that swallows every packet.
     """
 
     status: int = 500
@@ -32,6 +34,7 @@ class Fault:
     event: dict[str, Any] | None = None
     text: str | None = None
     drop: bool = False
+    hang: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,18 @@ class FaultProxy:
     """url: where clients connect. fault: asked for each request (method, path with query); None lets it through.
 
     answered: called when the API server has answered and the client knows nothing of it yet; what it returns is called
-    once the client has the answer. one_by_one: asked for each request; those are passed on one after the other.
+    once the client has the answer. one_by_one: asked for each request; those are passed on one after the other. late:
+    asked for each request, how many seconds after the API server the proxy answers.
     """
 
     url: str = ""
     fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
     answered: Callable[[Answered], Callable[[], None] | None] = lambda _answer: None
     one_by_one: Callable[[str, str], bool] = lambda _method, _path: False
+    late: Callable[[str, str], float] = lambda _method, _path: 0.0
     seen: list[str] = field(default_factory=list)
+    cut: Callable[[], None] = lambda: None
+    """Cuts every connection that is open, so that watches begin anew."""
 
     def count(self, text: str) -> int:
         """How many requests so far have had a text in their method and path."""
@@ -84,10 +91,19 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
     context = ssl.create_default_context(cafile=str(control_plane.ca_file))
     async with http_session(auto_decompress=False) as session:
         turn = asyncio.Lock()
+        loop, connections = asyncio.get_running_loop(), set[asyncio.Transport]()
+
+        def cut() -> None:
+            for transport in connections:
+                transport.abort()
+
+        proxy.cut = partial(_soon, loop, cut)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             began = time.monotonic()
             proxy.seen.append(f"{request.method} {request.path_qs}")
+            if isinstance(request.transport, asyncio.Transport):
+                connections.add(request.transport)
             if not proxy.one_by_one(request.method, request.path_qs):
                 return await pass_on(request, began)
             async with turn:
@@ -112,10 +128,12 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
                 timeout=aiohttp.ClientTimeout(total=600),
             )
             async with upstream as answer:
+                await asyncio.sleep(proxy.late(request.method, request.path_qs))
                 afterwards = proxy.answered(Answered(request.method, request.path_qs, sent, answer.status, began))
                 response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
                 await response.prepare(request)
                 async for chunk in answer.content.iter_any():
+                    await _while_hanging(proxy, request)
                     await response.write(chunk)
                 if afterwards is not None:
                     await response.write_eof()
@@ -140,11 +158,24 @@ async def _some_turns() -> None:
         await asyncio.sleep(0)
 
 
+def _soon(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(work)
+
+
+async def _while_hanging(proxy: FaultProxy, request: web.Request) -> None:
+    """A watch that is open falls silent as well; until the client gives up, which cancels this."""
+    fault = proxy.fault(request.method, request.path_qs)
+    if fault is not None and fault.hang:
+        await asyncio.Event().wait()
+
+
 async def _misbehave(request: web.Request, fault: Fault) -> web.StreamResponse:
     if fault.drop:
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=500)
+    if fault.hang:
+        await asyncio.Event().wait()  # until the client gives up, which cancels this
     if fault.text is not None:
         return web.Response(text=fault.text, content_type="application/json")
     if fault.event is not None:

@@ -37,6 +37,8 @@ class Harness:
     logs: list[Path] = field(default_factory=list)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     """Every operator and agent that was started, the newest last."""
+    by: tuple[str, ...] = ()
+    """A command that becomes the operator, as `env` does."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Standard output of kubectl; a failure fails the test with kubectl's words."""
@@ -149,7 +151,7 @@ class Harness:
         ]
         log = self.work / f"operator-{len(self.logs)}.log"
         self.logs.append(log)
-        with self._process([sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
+        with self._process([*self.by, sys.executable, "-m", "cnichain.cli.main", "operator", *flags], log):
             yield log
 
     def kill_operator(self) -> None:
@@ -212,7 +214,7 @@ class Harness:
                     process.wait(timeout=20)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    pytest.fail(f"{command[2]} did not stop within 20 s of SIGTERM; its log: {log.read_text()[-2000:]}")
+                    pytest.fail(f"{command} did not stop within 20 s of SIGTERM; its log: {log.read_text()[-2000:]}")
 
     def kubeconfig_of(self, account: str) -> Path:
         """A kubeconfig with a token of a service account of the operator's namespace."""

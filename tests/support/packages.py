@@ -25,6 +25,12 @@ def tool(name: str) -> str:
     return str(ensure("controlplane", only=(name,)).path(name))
 
 
+def image_name() -> str:
+    """The image that deploy/base names."""
+    lines = (ROOT / "deploy/base/agent.yaml").read_text(encoding="utf-8").splitlines()
+    return next(line.split("image:")[1].strip() for line in lines if "image:" in line)
+
+
 def helm(
     home: Path, *arguments: str, stdin: str = "", kubeconfig: Path | None = None
 ) -> subprocess.CompletedProcess[str]:

@@ -5,10 +5,15 @@ ever. A CNIChain's status has one, which nobody keeps in Git (`NOT_SEEN`).
 `make generate` writes the files; CI fails when they are stale.
 """
 
+import ast
+import inspect
+import textwrap
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
 
 from cnichain.api.chain import CNIChainSpec
 from cnichain.api.chainnode import NodeSpec, NodeStatus
@@ -90,9 +95,9 @@ NODE_COLUMNS = [
 
 def chain_crd() -> Schema:
     """The CustomResourceDefinition of CNIChain."""
-    spec = structural(TypeAdapter(CNIChainSpec).json_schema(by_alias=True))
+    spec = structural(_schema(CNIChainSpec))
     spec["x-kubernetes-validations"] = SPEC_RULES
-    status = structural(TypeAdapter(CNIChainStatus).json_schema(by_alias=True)) | {"default": NOT_SEEN}
+    status = structural(_schema(CNIChainStatus)) | {"default": NOT_SEEN}
     description = "A CNI chain: the CNI that the cluster keeps, and Cilium and Hubble after it."
     crd = _crd(KIND_CHAIN, PLURAL_CHAINS, ["cnc"], CHAIN_COLUMNS, spec, status, description)
     root = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -103,8 +108,8 @@ def chain_crd() -> Schema:
 
 def node_crd() -> Schema:
     """The CustomResourceDefinition of CNIChainNode."""
-    spec = structural(TypeAdapter(NodeSpec).json_schema(by_alias=True))
-    status = structural(TypeAdapter(NodeStatus).json_schema(by_alias=True))
+    spec = structural(_schema(NodeSpec))
+    status = structural(_schema(NodeStatus))
     description = (
         "The CNI chain of one node: what it should have (spec, by the operator) and has (status, by its agent)."
     )
@@ -162,6 +167,36 @@ def _crd(
             ],
         },
     }
+
+
+class _Described(GenerateJsonSchema):
+    """JSON schemas in which the string below a field of a model is the description of its property."""
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        """Pydantic's schema of one model, with the descriptions."""
+        result, model = super().model_schema(schema), schema["cls"]
+        for name, text in _words(model).items():
+            result["properties"][model.model_fields[name].alias or name].setdefault("description", text)
+        return result
+
+
+def _words(model: type[BaseModel]) -> dict[str, str]:
+    """Field to the string that stands below it in the source, of a model and the models that it is made from."""
+    found: dict[str, str] = {}
+    bases = [base for base in reversed(model.__mro__) if issubclass(base, BaseModel) and base is not BaseModel]
+    for base in bases:
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        if not isinstance(definition, ast.ClassDef):
+            raise TypeError(f"{base} is not a class statement")
+        for field, below in zip(definition.body, definition.body[1:], strict=False):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return found
+
+
+def _schema(kind: type) -> Schema:
+    return TypeAdapter(kind).json_schema(by_alias=True, schema_generator=_Described)
 
 
 def structural(schema: Schema) -> Schema:

@@ -13,6 +13,7 @@ from cnichain.api.reasons_catalogue import CATALOGUE_REASONS
 from cnichain.api.reasons_certs import CERTIFICATE_REASONS
 from cnichain.api.reasons_chain import CHAIN_REASONS
 from cnichain.api.reasons_coverage import COVERAGE_REASONS
+from cnichain.api.reasons_faults import FAULT_REASONS
 from cnichain.api.reasons_lease import LEASE_REASONS
 from cnichain.api.reasons_live import LIVE_REASONS
 from cnichain.api.reasons_manifest import MANIFEST_REASONS
@@ -152,6 +153,12 @@ class Reason(StrEnum):
     API_UNAVAILABLE = "ApiUnavailable"
     INTERNAL_ERROR = "InternalError"
 
+    # What the operator stands on (reasons_faults.py).
+    API_SLOW = "ApiSlow"
+    CLOCK_SKEWED = "ClockSkewed"
+    FOLDER_NOT_WRITABLE = "FolderNotWritable"
+    WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
+
     # Certificates that are made anew (reasons_certs.py).
     CERTIFICATE_RENEWED = "CertificateRenewed"
     CA_ROTATING = "CaRotating"
@@ -236,6 +243,7 @@ _PARTS = (
     CERTIFICATE_REASONS,
     CHAIN_REASONS,
     COVERAGE_REASONS,
+    FAULT_REASONS,
     LEASE_REASONS,
     MANIFEST_REASONS,
     LIVE_REASONS,

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from cnichain.api.clock import now
+
 
 def rfc3339(moment: datetime) -> str:
     """A time with a zone as text."""
@@ -10,7 +12,7 @@ def rfc3339(moment: datetime) -> str:
 
 def utc_now() -> str:
     """Now as text."""
-    return rfc3339(datetime.now(UTC))
+    return rfc3339(now())
 
 
 def parse_rfc3339(text: str) -> datetime | None:

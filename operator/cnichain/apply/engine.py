@@ -15,6 +15,7 @@ from cnichain.apply.store import InventoryStore
 from cnichain.apply.writer import Writer
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
+from cnichain.kube.remembered import Query, Remembered
 from cnichain.kube.resources import Discovery, Resource
 from cnichain.plan.inventory import Entry, applied, drift, is_tampering, leftovers
 from cnichain.render.manifests import Manifest, is_hook, kind_rank
@@ -46,10 +47,14 @@ class Change:
 
 
 class Engine:
-    """Applies manifests for one CNIChain. Everything it writes carries the owner label and our field manager."""
+    """Applies manifests for one CNIChain. Everything it writes carries the owner label and our field manager.
 
-    def __init__(self, client: KubeClient, store: InventoryStore, owner: str) -> None:
+    reads: where the live objects are read; None: from the API server, each time.
+    """
+
+    def __init__(self, client: KubeClient, store: InventoryStore, owner: str, reads: Remembered | None = None) -> None:
         self._client = client
+        self._reads = reads or Remembered(client, lambda _: None)
         self._store = store
         self._owner = owner
         self._writer = Writer(client)
@@ -64,13 +69,8 @@ class Engine:
     async def _list(self, resource: Resource, namespace: str, name: str) -> dict[ObjectKey, Object]:
         try:
             async with self._limit:
-                items, _ = await self._client.list(
-                    resource,
-                    namespace=namespace or None,
-                    labels=f"{OWNER_LABEL}={self._owner}",
-                    fields=f"metadata.name={name}" if name else "",
-                    metadata_only=resource.kind not in FULL_KINDS,
-                )
+                query = owned(resource, namespace, name, self._owner)
+                items = await self._reads.objects(query, metadata_only=resource.kind not in FULL_KINDS)
         except ApiError as error:
             if not error.not_served:
                 raise
@@ -166,6 +166,11 @@ class Place(NamedTuple):
     resource: Resource
     namespace: str
     name: str
+
+
+def owned(resource: Resource, namespace: str, name: str, owner: str) -> Query:
+    """The objects of a place that carry the owner label of a CNIChain."""
+    return Query(resource, namespace, f"{OWNER_LABEL}={owner}", f"metadata.name={name}" if name else "")
 
 
 def places(keys: Iterable[ObjectKey], discovery: Discovery) -> set[Place]:

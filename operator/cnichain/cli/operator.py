@@ -93,8 +93,9 @@ def operator(
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
-    # Kopf tells of each daemon and handler at INFO; what we did stands in our own lines.
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    if log_level != "debug":
+        # Kopf tells of each daemon and handler at INFO; what we did stands in our own lines.
+        logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         election = Timing(lease_seconds, renew_seconds, retry_seconds) if leader_elect else None
     except ValueError as error:

@@ -6,7 +6,6 @@ when the operator starts, but takes its finalizer off (both measured: docs/archi
 """
 
 import asyncio
-import base64
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -14,17 +13,22 @@ import kopf
 
 from cnichain.api.names import GROUP, PLURAL_CHAINS, VERSION
 from cnichain.controller.keeper import Keeper
-from cnichain.kube.client import backoff
+from cnichain.controller.login import Login
+from cnichain.kube.call import REQUEST_SECONDS
+from cnichain.kube.client import WATCH_GRACE_SECONDS, WATCH_SECONDS, backoff
 from cnichain.kube.credentials import Credentials
 from cnichain.reconcile.cluster import Cluster
 
+RECONNECT_SECONDS = 1.0
+
 
 class Context:
-    """What handlers need; Kopf hands it to them as `memo`."""
+    """What handlers need; Kopf hands it to them as `memo`. stop: the flag that Kopf was given as well."""
 
-    def __init__(self, keeper: Keeper, cluster: Cluster) -> None:
+    def __init__(self, keeper: Keeper, cluster: Cluster, stop: asyncio.Event) -> None:
         self.keeper = keeper
         self.cluster = cluster
+        self.stop = stop
         self.seen: dict[str, object] = {}
 
     def __copy__(self) -> Self:
@@ -35,14 +39,17 @@ class Context:
 def build_registry(credentials: Credentials) -> kopf.OperatorRegistry:
     """The handlers, in a registry of their own."""
     registry = kopf.OperatorRegistry()
+    again = Login(credentials)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await asyncio.to_thread(_connection, credentials)
+        return await again.connection()
 
     @kopf.on.cleanup(registry=registry)
     async def stop(memo: Context, **_: Any) -> None:
-        # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them.
+        # Kopf would wait five seconds for tasks that are younger than itself, and then cancel them. One of them is its
+        # own, which waits for the flag: a signal that Kopf has caught does not set it.
+        memo.stop.set()
         await memo.keeper.stop()
         await memo.cluster.stop()
 
@@ -70,6 +77,12 @@ def build_settings() -> kopf.OperatorSettings:
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     settings.posting.enabled = False
     settings.networking.error_backoffs = _Backoffs()
+    # Kopf's own have no end: a connection that was cut without a word would be listened to for ever.
+    settings.networking.request_timeout = settings.networking.connect_timeout = REQUEST_SECONDS
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.client_timeout = WATCH_SECONDS + WATCH_GRACE_SECONDS
+    # It begins anew after each 410, and would ask ten times a second where that is all it gets.
+    settings.watching.reconnect_backoff = RECONNECT_SECONDS
     return settings
 
 
@@ -81,16 +94,3 @@ class _Backoffs:
         while True:
             attempt += 1
             yield backoff(attempt, base=0.5, cap=30.0)
-
-
-def _connection(credentials: Credentials) -> kopf.ConnectionInfo:
-    def encoded(pem: bytes | None) -> str | None:
-        return base64.b64encode(pem).decode() if pem else None
-
-    return kopf.ConnectionInfo(
-        server=credentials.server,
-        ca_data=encoded(credentials.ca_pem),
-        token=credentials.token(refresh=True),
-        certificate_data=encoded(credentials.client_cert_pem),
-        private_key_data=encoded(credentials.client_key_pem),
-    )

@@ -14,7 +14,14 @@ from cnichain.reconcile.outcome import Outcome
 logger = logging.getLogger(__name__)
 
 BETWEEN_PASSES_SECONDS = 0.5
-"""The first wake-up is acted on at once; those that follow within this time are taken together."""
+"""The first wake-up is acted on at once; those that follow are taken together for at most this time."""
+CALM_SECONDS = 0.05
+"""As soon as nothing has come for so long, the next pass begins: what a pass itself has set going (its own writes, the
+controllers' answers to them) is over, and nobody waits for the rest of the time above."""
+REST = 2.0
+"""Between two passes, so many times the CPU time that the last one took. With thousands of nodes, each of which reports
+while a change goes over them, the operator would else look at all of them for each few reports."""
+MOST_BETWEEN_PASSES_SECONDS = 5.0
 FAILURE_CAP_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """For a pass under way when the operator is told to stop. One that takes longer is cut off, as it may be anywhere: a
@@ -97,7 +104,9 @@ class Keeper:
         while not self._stopped.is_set():
             changed.clear()
             spec_changed.clear()
+            begun = time.thread_time()
             outcome = await self._pass(name)
+            worked = time.thread_time() - begun
             if outcome.gone and not spec_changed.is_set():
                 # No await between this look and the end of the loop: an event that comes now starts a new one.
                 self._wakeups.forget(name)
@@ -106,23 +115,46 @@ class Keeper:
             failures = failures + 1 if outcome.failed else 0
             if outcome.failed:
                 # Not at each change in the cluster: what failed would be hammered by its own side effects.
-                pause = outcome.again or backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS)
+                # At least as long as the API server asks for, but not for a day.
+                asked = min(outcome.again or 0.0, FAILURE_CAP_SECONDS)
+                pause = max(asked, backoff(failures, base=1.0, cap=FAILURE_CAP_SECONDS))
                 await _first(pause, self._stopped.wait(), spec_changed.wait())
                 continue
-            await _first(BETWEEN_PASSES_SECONDS, self._stopped.wait(), spec_changed.wait())
+            await self._calm(rest(worked), changed, spec_changed)
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many operators, not a secret
             pause = outcome.again or self._resync_seconds * jitter
             await _first(pause, self._stopped.wait(), spec_changed.wait(), changed.wait())
+
+    async def _calm(self, least: float, changed: asyncio.Event, spec_changed: asyncio.Event) -> None:
+        """Until the cluster is calm; `changed` is set afterwards when it was before, or was meanwhile.
+
+        least: seconds that are waited in any case (`rest`).
+        """
+        end = time.monotonic() + max(BETWEEN_PASSES_SECONDS, least)
+        woken, pause = changed.is_set(), least
+        while (left := end - time.monotonic()) > 0:
+            changed.clear()
+            await _first(min(pause, left), self._stopped.wait(), spec_changed.wait())
+            woken, pause = woken or changed.is_set(), CALM_SECONDS
+            if not changed.is_set() or spec_changed.is_set() or self._stopped.is_set():
+                break
+        if woken:
+            changed.set()
 
     async def _pass(self, name: str) -> Outcome:
         self._busy_since[name] = time.monotonic()
         try:
             return await self._reconciler.run(name)
         except ApiError as error:
-            logger.warning("the API server cannot take the status of CNIChain %s: %s", name, error)
+            logger.warning("%s", error.as_chain_error(f"read CNIChain {name}, or write its status"))
             return Outcome(ready=False, failed=True)
         finally:
             del self._busy_since[name]
+
+
+def rest(worked: float) -> float:
+    """The least seconds between a pass that took so many seconds of CPU time and the next one."""
+    return max(CALM_SECONDS, min(REST * worked, MOST_BETWEEN_PASSES_SECONDS))
 
 
 async def _first(seconds: float, *waits: Awaitable[object]) -> None:

@@ -7,11 +7,13 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import kopf
 
+from cnichain.api.errors import ChainError
 from cnichain.api.reasons import REASONS, Reason
 from cnichain.catalogue.load import load_catalogue
 from cnichain.catalogue.model import Catalogue
@@ -23,9 +25,10 @@ from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import Credentials, load_credentials
 from cnichain.kube.fence import Fence, Timing
 from cnichain.kube.lease import Elector, LeaseStore
+from cnichain.kube.standing import Standing
 from cnichain.reconcile.cluster import Cluster
 from cnichain.reconcile.loop import Reconciler
-from cnichain.reconcile.metrics import LEADER, REGISTRY, observe_request
+from cnichain.reconcile.metrics import CLOCK_SKEW, LEADER, REGISTRY, observe_request
 from cnichain.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -46,7 +49,7 @@ async def run_operator(settings: Settings, *, kubeconfig: Path | None, ports: Po
     """Run until SIGTERM or SIGINT. election: how the lease is held; None for one that is alone.
 
     Ends the process with EXIT_LEASE_LOST when the lease is lost. Raises CredentialsError when there is no way to the
-    API server, ChainError when the catalogue cannot be read.
+    API server, ChainError when the catalogue cannot be read, or when Kopf has ended by an error.
     """
     credentials = load_credentials(kubeconfig)
     catalogue = load_catalogue(settings.catalogue)
@@ -54,16 +57,20 @@ async def run_operator(settings: Settings, *, kubeconfig: Path | None, ports: Po
     for number in (signal.SIGTERM, signal.SIGINT):
         # Kopf puts its own in their place when it starts, and looks at `stop` as well.
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    connect = partial(
+        KubeClient,
+        credentials,
+        user_agent=settings.instance,
+        observe=observe_request,
+        standing=Standing(skewed=CLOCK_SKEW.set),
+    )
     async with serving(health, ports.health), metrics_served(REGISTRY, ports.metrics):
         if election is None:
-            async with KubeClient(credentials, user_agent=settings.instance, observe=observe_request) as client:
+            async with connect() as client:
                 await _lead(settings, credentials, catalogue, client, health, stop)
             return
         fence = Fence(election, _end)
-        async with (
-            KubeClient(credentials, user_agent=settings.instance, observe=observe_request) as outside,
-            KubeClient(credentials, user_agent=settings.instance, fence=fence, observe=observe_request) as client,
-        ):
+        async with connect() as outside, connect(fence=fence) as client:
             elector = health.elector = Elector(
                 settings.instance,
                 outside=LeaseStore(outside, settings.namespace),
@@ -117,13 +124,19 @@ async def _lead(
         await kopf.operator(
             registry=build_registry(credentials),
             settings=build_settings(),
-            memo=Context(keeper, cluster),
+            memo=Context(keeper, cluster, stop),
             clusterwide=True,
             standalone=True,
             # Left out, Kopf asks the system for the user's name, and ends where the image knows no such user.
             identity=settings.instance,  # type: ignore[arg-type] # a NewType of str in Kopf's private modules
             stop_flag=stop,
         )
+    except Exception as error:
+        # Whatever it is: Kopf ends by an error that comes in the middle of its watch, as when etcd loses its leader.
+        logger.exception("Kopf has ended")
+        raise ChainError(
+            Reason.API_UNAVAILABLE, f"the watch of CNIChains has ended: {error}. The process ends, to be started again."
+        ) from error
     finally:
         await cluster.stop()
 

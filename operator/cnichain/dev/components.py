@@ -30,7 +30,9 @@ class Config:
     run_id: any string that tells this run from others in the same folder.
     programs: name to path, for etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok, kubectl and
     cilium-crds. port: of the apiserver, 0 for any free one. attached: stop when standard input ends.
-    stand_ins: run cnichain.dev.standins as well.
+    stand_ins: run cnichain.dev.standins as well. large: for thousands of nodes. The nodes renew their Leases ten times
+    as seldom, and the audit log leaves out what the cluster's own programs ask: of 5,000 nodes both would be most of
+    what the API server does and writes.
     """
 
     run_id: str
@@ -38,6 +40,12 @@ class Config:
     port: int = 0
     attached: bool = False
     stand_ins: bool = False
+    large: bool = False
+
+    @property
+    def lease_seconds(self) -> int:
+        """How long a node's Lease lasts; kwok renews it four times within that. 40 is kubelet's default."""
+        return 400 if self.large else 40
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -124,6 +132,7 @@ def _etcd(layout: Layout, config: Config, ports: Ports) -> Component:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=dev={peer}",
+        f"--quota-backend-bytes={8 * 1024**3}",  # 2 GB is the default, which 5,000 nodes with their pods come near
         "--unsafe-no-fsync",  # a throw-away cluster: speed, and no wear of the disk
         "--log-level=warn",
     ]
@@ -132,7 +141,7 @@ def _etcd(layout: Layout, config: Config, ports: Ports) -> Component:
 
 def _apiserver(layout: Layout, config: Config, ports: Ports, pki: Pki) -> Component:
     policy = layout.conf / "audit-policy.json"
-    write_private(policy, json.dumps(_AUDIT_POLICY, indent=2) + "\n")
+    write_private(policy, json.dumps(_audit_policy(config), indent=2) + "\n")
     flags = [
         f"--etcd-servers=http://127.0.0.1:{ports.etcd}",
         "--bind-address=127.0.0.1",
@@ -152,7 +161,7 @@ def _apiserver(layout: Layout, config: Config, ports: Ports, pki: Pki) -> Compon
         "--endpoint-reconciler-type=none",  # a loopback address is not allowed in the Endpoints of a Service
         f"--audit-policy-file={policy}",
         f"--audit-log-path={layout.audit_log}",
-        "--audit-log-maxsize=1000",
+        "--audit-log-maxsize=10000",
         "--shutdown-watch-termination-grace-period=1s",  # else open watches hold up the end for a minute
         "--profiling=false",
     ]
@@ -168,6 +177,7 @@ def _controller_manager(layout: Layout, config: Config, ports: Ports, pki: Pki) 
         f"--kubeconfig={kubeconfig}",
         *_serving_flags(ports.controller_manager, pki),
         "--leader-elect=false",
+        f"--node-monitor-grace-period={config.lease_seconds + 10}s",  # 50 s is the default
         "--use-service-account-credentials=true",
         # The default of 20 a second makes it fetch the tokens of its forty controllers for four seconds.
         "--kube-api-qps=500",
@@ -223,7 +233,7 @@ def _kwok(layout: Layout, config: Config, ports: Ports) -> Component:
         f"--manage-nodes-with-annotation-selector={FAKE_NODE_ANNOTATION}=fake",
         f"--cidr={POD_CIDR}",
         "--node-ip=192.168.0.10",  # of nodes that bring no address of their own
-        "--node-lease-duration-seconds=40",  # as kubelet's default
+        f"--node-lease-duration-seconds={config.lease_seconds}",
         f"--server-address=127.0.0.1:{ports.kwok}",
     ]
     return _component(layout, config, "kwok", flags, lambda: why_not_ok(f"http://127.0.0.1:{ports.kwok}/healthz"))
@@ -245,10 +255,11 @@ def _ca64(pki: Pki) -> str:
     return base64.b64encode(pki.ca_cert.read_bytes()).decode("ascii")
 
 
-_AUDIT_POLICY = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata"}],
-}
-"""Who did what to which object, without bodies: enough to prove that no write happened."""
+def _audit_policy(config: Config) -> dict[str, object]:
+    """Who did what to which object, without bodies: enough to prove that no write happened."""
+    rules: list[dict[str, object]] = [{"level": "Metadata"}]
+    if config.large:
+        users = [pki_module.CONTROLLER_MANAGER, pki_module.SCHEDULER, pki_module.KWOK, pki_module.STAND_INS]
+        own: dict[str, object] = {"level": "None", "users": [*users, "system:apiserver"]}
+        rules = [own, {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]}, *rules]
+    return {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}

@@ -75,16 +75,18 @@ class ControlPlane:
         eks: bool = False,
         port: int = 0,
         toolbox: Toolbox | None = None,
+        large: bool = False,
     ) -> Iterator["ControlPlane"]:
         """A control plane in `directory` (made if missing) for the time of the block.
 
         nodes: how many EKS-like fake nodes to make, over three zones. pools: their node groups. eks: also aws-node and
         kube-proxy, a folder per node under `nodes_dir`, and the stand-ins. port: of the apiserver, 0 for a free one.
+        large: for thousands of nodes, see components.Config.
         Raises DevError when it cannot be started, or when a component ended by itself during the block.
         """
         layout = Layout(directory.resolve())
         toolbox = toolbox or ensure("controlplane")
-        config = _config(toolbox, port=port, attached=True, stand_ins=eks)
+        config = _config(toolbox, port=port, attached=True, stand_ins=eks, large=large)
         with _attached(layout, config) as supervisor:
             state = _wait_ready(layout, config.run_id, supervisor.process.poll)
             control_plane = cls._of(layout, state, toolbox, supervisor)
@@ -145,6 +147,14 @@ class ControlPlane:
         """Start it again on the same port with the same data, and wait until it is ready."""
         self._command("start kube-apiserver")
 
+    def kill(self, component: str) -> None:
+        """End a component alone by SIGKILL, as "etcd"; what it has written to its disk stays."""
+        self._command(f"kill {component}")
+
+    def start(self, component: str) -> None:
+        """Start a component that was ended on purpose, with the data that it had, and wait until it is ready."""
+        self._command(f"start {component}")
+
     def _command(self, command: str) -> None:
         if self._supervisor is None:
             raise DevError("Only a control plane of ControlPlane.run takes commands.")
@@ -171,7 +181,7 @@ class _Attached:
             raise DevError(f"The supervisor did not {line}: {answer or 'no answer'}.")
 
 
-def _config(toolbox: Toolbox, *, port: int, attached: bool, stand_ins: bool) -> Config:
+def _config(toolbox: Toolbox, *, port: int, attached: bool, stand_ins: bool, large: bool = False) -> Config:
     names = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "cilium-crds")
     return Config(
         run_id=secrets.token_hex(8),
@@ -179,6 +189,7 @@ def _config(toolbox: Toolbox, *, port: int, attached: bool, stand_ins: bool) -> 
         port=port,
         attached=attached,
         stand_ins=stand_ins,
+        large=large,
     )
 
 

@@ -21,7 +21,8 @@ Object = dict[str, Any]
 MANAGER = "cilium-agent"
 WITHOUT = "dev.cnichain.io/without-endpoint"
 LOOK_SECONDS = 1.0
-_PODS = "/api/v1/pods?fieldSelector=status.phase%3DRunning"
+_PODS = "/api/v1/pods?fieldSelector=status.phase%3DRunning,spec.hostNetwork%3Dfalse"
+"""The pods that have a network of their own; of thousands of nodes the others are most."""
 _GROUP = "/apis/cilium.io/v2"
 
 
@@ -69,7 +70,7 @@ class EndpointPublisher:
     def _pods(self) -> Iterator[Object]:
         for pod in (self.api.get(_PODS) or {}).get("items", []):
             is_leaving = "deletionTimestamp" in pod["metadata"]
-            if not is_leaving and not pod["spec"].get("hostNetwork") and pod["status"].get("podIP"):
+            if not is_leaving and pod["status"].get("podIP"):
                 yield pod
 
     def _goes_through(self, pod: Object) -> bool:

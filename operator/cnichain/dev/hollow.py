@@ -7,6 +7,9 @@ Shared, where a fleet of processes would have one each: the process, its garbage
 name the node; the inotify instance (sharedinotify.py); and the list and watch of CNIChainNodes, which are read whole
 and handed to the node of the same name. So the API server sees one watch for all of them, and a request per status.
 
+A process may have some thousands of open files, and each node needs four: `--part=1/2` guards the first half of the
+nodes, for as many processes as are wanted.
+
 Not there: a container runtime and a Cilium that could be asked, and health checks of the agent itself. A folder that
 comes later gets its agent with its first CNIChainNode.
 """
@@ -19,6 +22,7 @@ import signal
 import sys
 import threading
 import traceback
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,7 @@ from cnichain.node.alarm import Alarm
 from cnichain.node.api_client import Access, ApiClient, ApiConfigError, Event
 from cnichain.node.cilium import CiliumWatcher
 from cnichain.node.guard import Guard, Options
+from cnichain.node.holding import UNASKED
 from cnichain.node.inotify import Watcher
 from cnichain.node.log import LEVELS, log
 from cnichain.node.report import Reporter, SpecIntake, SpecWatcher
@@ -75,7 +80,7 @@ class HollowNode:
         self.name = folder.root.name
         self._state = StateDir(folder.state_dir)
         self._client = ApiClient(access, self.name)
-        self._reporter = Reporter(self._client)
+        self._reporter = Reporter(self._client, UNASKED)
         self._reporter.name = self.name
         alarm = Alarm(folder.conf_dir, folder.bin_dir, lambda conf, binaries: Watcher(conf, binaries, inotify.part()))
         self._guard = Guard(
@@ -115,9 +120,9 @@ class HollowNode:
 class Fleet:
     """All hollow nodes, and what they share."""
 
-    def __init__(self, nodes_dir: Path, access: Access, poll: float) -> None:
-        """nodes_dir: one folder per node, named as the node."""
-        self._nodes_dir, self._access, self._poll = nodes_dir, access, poll
+    def __init__(self, nodes_dir: Path, access: Access, poll: float, part: tuple[int, int] = (1, 1)) -> None:
+        """nodes_dir: one folder per node, named as the node. part: (which, of how many) parts of the nodes."""
+        self._nodes_dir, self._access, self._poll, self._part = nodes_dir, access, poll, part
         self._inotify = SharedInotify()
         self._client = AllNodes(access)
         self._watcher = SpecWatcher(self._client, self)
@@ -128,8 +133,9 @@ class Fleet:
         self._inotify.start()
         for path in sorted(self._nodes_dir.iterdir()):
             self._node(path.name)
+        guarded = len(self._nodes)  # before the watch, which may add some
         self._watcher.start()
-        return len(self._nodes)
+        return guarded
 
     def stop(self) -> bool:
         """Ends all; whether every thread has ended in time."""
@@ -158,9 +164,11 @@ class Fleet:
             node.intake.handle(event)
 
     def _node(self, name: str) -> HollowNode | None:
-        """The agent of that node, started now if it is new; None without a folder."""
+        """The agent of that node, started now if it is new; None without a folder, or in another part."""
         if name in self._nodes:
             return self._nodes[name]
+        if not is_in(name, self._part):
+            return None
         folder = NodeFolder(self._nodes_dir / name)
         if not folder.conf_dir.is_dir():
             return None
@@ -195,7 +203,7 @@ def main(argv: list[str] | None = None) -> int:
 
     threading.excepthook = crash
     threading.stack_size(_STACK)
-    fleet = Fleet(options.nodes_dir, access, options.poll_seconds)
+    fleet = Fleet(options.nodes_dir, access, options.poll_seconds, options.part)
     log.info("Guarding", nodes=fleet.start(), pid=os.getpid())
     gc.freeze()  # what is there by now stays for ever
     asked.wait()
@@ -209,11 +217,26 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def is_in(name: str, part: tuple[int, int]) -> bool:
+    """Whether a node is of this part, (which, of how many): each node is of one, and stays in it."""
+    which, parts = part
+    return zlib.crc32(name.encode()) % parts == which - 1
+
+
+def _part(text: str) -> tuple[int, int]:
+    """`1/2` as numbers. Raises ValueError."""
+    which, parts = map(int, text.split("/"))
+    if not 1 <= which <= parts:
+        raise ValueError(text)
+    return which, parts
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nodes-dir", type=Path, required=True, help="a folder with one folder per node")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="with a token or a client certificate")
     parser.add_argument("--poll-seconds", type=float, default=30.0, help="between looks without an event (%(default)s)")
+    parser.add_argument("--part", type=_part, default=(1, 1), help="which part of the nodes, as 1/2 (all of them)")
     parser.add_argument("--log-level", choices=LEVELS, default="info", help="(%(default)s)")
     return parser
 

@@ -8,13 +8,20 @@ from pathlib import Path
 TIMEOUT = 5.0
 
 
-def status(url: str, *, ca: Path | None = None, token: str = "") -> tuple[int, str]:
+def status(url: str, *, ca: Path | None = None, token: str = "", accept: str = "") -> tuple[int, str]:
     """Status code and body of a GET. OSError (also of TLS) or HTTPException when there is no answer."""
-    return send("GET", url, ca=ca, token=token)
+    return send("GET", url, ca=ca, token=token, accept=accept)
 
 
 def send(
-    method: str, url: str, *, ca: Path | None = None, token: str = "", body: str | None = None, content_type: str = ""
+    method: str,
+    url: str,
+    *,
+    ca: Path | None = None,
+    token: str = "",
+    body: str | None = None,
+    content_type: str = "",
+    accept: str = "",
 ) -> tuple[int, str]:
     """Status code and body of a request. OSError (also of TLS) or HTTPException when there is no answer."""
     parts = urllib.parse.urlsplit(url)
@@ -29,6 +36,7 @@ def send(
     try:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= {"Content-Type": content_type} if content_type else {}
+        headers |= {"Accept": accept} if accept else {}
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, target, body=body, headers=headers)
         response = connection.getresponse()

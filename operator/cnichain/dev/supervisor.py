@@ -6,7 +6,7 @@ purpose: each child is told by the kernel (PR_SET_PDEATHSIG) to die with the thr
 reaches its end however the parent died.
 
 On standard input it takes one command a line, and answers each with one line on standard output:
-`stop NAME` and `start NAME` of a component -> `ok`, or `error ...`.
+`stop NAME`, `kill NAME` (SIGKILL) and `start NAME` of a component -> `ok`, or `error ...`.
 """
 
 import argparse
@@ -135,9 +135,12 @@ class Supervisor:
                 )
             self._pause(POLL)
 
-    def _stop_component(self, name: str) -> None:
+    def _stop_component(self, name: str, *, kill: bool = False) -> None:
         process = self._running.pop(name)
-        process.terminate()
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
         try:
             process.wait(timeout=STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -181,12 +184,12 @@ class Supervisor:
 
     def _obey(self, command: str) -> str:
         verb, _, name = command.partition(" ")
-        if verb not in ("stop", "start") or name not in self._components:
+        if verb not in ("stop", "kill", "start") or name not in self._components:
             return f"error not a command: {command!r}"
-        if (verb == "stop") != (name in self._running):
-            return f"error {name} is {'not ' if verb == 'stop' else ''}running"
-        if verb == "stop":
-            self._stop_component(name)
+        if (verb != "start") != (name in self._running):
+            return f"error {name} is {'' if verb == 'start' else 'not '}running"
+        if verb != "start":
+            self._stop_component(name, kill=verb == "kill")
             self._publish(self._state.phase)
         else:
             self._start_component(name)

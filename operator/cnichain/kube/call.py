@@ -32,6 +32,11 @@ class Call:
         return self.method != "GET"
 
     @property
+    def may_change(self) -> bool:
+        """A write that is not a dry run."""
+        return self.is_write and not (self.params or {}).get("dryRun")
+
+    @property
     def verb(self) -> str:
         """The method, or WATCH for a request whose answer goes on."""
         return "WATCH" if self.params and self.params.get("watch") else self.method

@@ -245,7 +245,8 @@ class Elector:
             self._held = await self._inside.replace(self._candidate.record(held), seconds)
         except ApiError as error:
             if self._fence.left:
-                logger.warning("the lease was not renewed, %.1f s are left: %s", self._fence.left, error)
+                words = error.as_chain_error("renew the lease")
+                logger.warning("%s (%.1f s are left)", words, self._fence.left)
             return
         self._fence.renewed(sent)
         self._looked = self._fence.clock()

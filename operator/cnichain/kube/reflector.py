@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from cnichain.api.reasons import Reason
 from cnichain.kube.client import KubeClient, Object, backoff
 from cnichain.kube.errors import ApiError
 from cnichain.kube.resources import Resource
@@ -26,6 +27,7 @@ class Reflector(Generic[Record]):
     """Keeps `records` equal to what the server has, and calls `changed` when a record appears, differs or goes.
 
     project: makes the record of an object; equal records count as no change. records: by (namespace, name).
+    is_current: whether it lists or watches without a failure, so that `records` lags behind by no more than an event.
     `run` goes on for ever: whatever fails, it lists again with a capped, jittered backoff and says so in the log.
     """
 
@@ -51,26 +53,33 @@ class Reflector(Generic[Record]):
         self._metadata_only = metadata_only
         self.records: dict[tuple[str, str], Record] = {}
         self.synced = asyncio.Event()
+        self.is_current = False
 
     async def run(self) -> None:
         """List and watch until cancelled."""
         failures = 0
         while True:
+            began: float | None = None
             try:
                 version = await self._list()
+                self.is_current = True
                 while True:
                     began = time.monotonic()
                     version = await self._watch(version)
                     # A server ends a watch after minutes. One that ends at once would be asked without a pause.
                     failures = failures + 1 if time.monotonic() - began < SHORT_WATCH_SECONDS else 0
+                    self.is_current = not failures
                     if failures:
                         await asyncio.sleep(backoff(failures, cap=RELIST_CAP_SECONDS))
             except ApiError as error:
-                if error.expired:
-                    continue
+                self.is_current = False
+                if began is not None and time.monotonic() - began >= SHORT_WATCH_SECONDS:
+                    failures = 0
                 failures += 1
-                delay = backoff(failures, cap=RELIST_CAP_SECONDS)
-                logger.warning("watch of %s: %s; list again in %.1f s", self._resource.plural, error, delay)
+                if error.expired and failures == 1:
+                    continue  # it was away for too long, which is normal
+                delay = max(backoff(failures, cap=RELIST_CAP_SECONDS), min(error.retry_after, RELIST_CAP_SECONDS))
+                logger.warning("%s; list again in %.1f s", _words(self._resource, error), delay)
                 await asyncio.sleep(delay)
 
     async def _list(self) -> str:
@@ -115,6 +124,13 @@ class Reflector(Generic[Record]):
                 self.records[key] = record
                 self._changed()
         return version
+
+
+def _words(resource: Resource, error: ApiError) -> str:
+    if error.expired:
+        code, words = Reason.API_UNAVAILABLE.value, "the API server ends it at once, time and again (410)"
+        return f"{code}: watch of {resource.plural}: {words}: {error.message}"
+    return str(error.as_chain_error(f"watch of {resource.plural}"))
 
 
 def _key(item: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from cnichain.node.api_client import ApiClient, ApiConfigError
 from cnichain.node.cilium import GRACE, CiliumHealthError, CiliumWatcher
 from cnichain.node.guard import Guard, Options
 from cnichain.node.health import EVERYWHERE, LOOPBACK, Page, PageServer, health_page
+from cnichain.node.holding import UNASKED, USUAL
 from cnichain.node.log import LEVELS, log
 from cnichain.node.metrics import CONTENT_TYPE, Seen, exposition
 from cnichain.node.report import Reporter, SpecIntake, SpecWatcher
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, client: ApiClient) -> int:
     """Two agents never guard at once: the second one waits, ready to take over, until the first one has ended."""
     state = StateDir(options.state_dir)
-    reporter = Reporter(client)
+    reporter = Reporter(client, USUAL if options.cilium_health_url else UNASKED)
     alarm = Alarm(options.cni_conf_dir, options.cni_bin_dir)
     cilium = CiliumWatcher(options.cilium_health_url, options.cilium_down_grace, alarm.wake)
     sockets = SOCKETS if options.runtime_socket is None else (Path(options.runtime_socket),)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from cnichain.api.chainnode import NodeStatus, node_spec_from_wire, to_wire
 from cnichain.node.api_client import ApiClient, ApiError, ApiUnreachableError, Event
+from cnichain.node.holding import Holds
 from cnichain.node.log import log
 from cnichain.node.state import GivenSpec, StateDir
 from cnichain.node.timing import Backoff
@@ -20,15 +21,21 @@ WATCH_SECONDS = 300
 
 
 class Reporter(threading.Thread):
-    """Sends the newest status to the object, as soon as there is an object, and only when it differs."""
+    """Sends the newest status to the object, once there is an object, and only when it differs.
 
-    def __init__(self, client: ApiClient) -> None:
+    What is expected to be over in a moment waits for that moment (holding.py).
+    """
+
+    def __init__(self, client: ApiClient, holds: Holds) -> None:
         super().__init__(name="reporter", daemon=True)
-        self._client = client
+        self._client, self._holds = client, holds
         self._changed = threading.Condition()
         self._wanted: dict[str, Any] | None = None
         self._sent: Mapping[str, Any] | None = None
         self._uid = self._wanted_for = ""
+        self._is_given = False
+        self._since = 0.0
+        """Since when the object is there and the node is in the state to tell of, monotonic."""
         self._stopping = False
         self._backoff = Backoff(1, 60)
         self.reported = False
@@ -39,15 +46,21 @@ class Reporter(threading.Thread):
     def publish(self, status: NodeStatus, uid: str) -> None:
         """Takes a status over; never blocks on the network. uid: of the object whose spec it is about."""
         with self._changed:
+            if self._wanted is None or self._wanted["state"] != status.state:
+                self._since = time.monotonic()
             self._wanted, self._wanted_for = to_wire(status), uid
             self.reported = self._wanted == self._sent
             self._changed.notify()
 
-    def object_seen(self, uid: str, status: Mapping[str, Any]) -> None:
-        """The object exists, with this status. What a new object says already is not sent again."""
+    def object_seen(self, uid: str, status: Mapping[str, Any], *, given: bool) -> None:
+        """The object exists, with this status. What a new object says already is not sent again.
+
+        given: the guard has its spec, so that a status about that spec comes next.
+        """
         with self._changed:
+            self._is_given = given
             if uid != self._uid:
-                self._uid, self._sent = uid, status
+                self._uid, self._sent, self._since = uid, status, time.monotonic()
                 self._backoff.reset()
                 self.reported = self._wanted == self._sent
                 self._changed.notify()
@@ -81,18 +94,24 @@ class Reporter(threading.Thread):
 
     def _next(self) -> tuple[dict[str, Any], str] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or (self._may_send() and self._wanted != self._sent))
-            return None if self._stopping or self._wanted is None else (self._wanted, self._uid)
+            while not self._stopping:
+                left: float | None = None
+                if self._wanted is not None and self._wanted != self._sent and self._may_send(self._wanted):
+                    left = self._since + self._holds.of(self._wanted, self._sent) - time.monotonic()
+                    if left <= 0:
+                        return self._wanted, self._uid
+                self._changed.wait(left)
+            return None
 
-    def _may_send(self) -> bool:
+    def _may_send(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the status is about the object that is there now.
 
         An object that was made anew counts its generations anew: what was said about the old one would pass for news.
-        A status about no spec at all fits any object.
+        A status about no spec at all is for an object whose spec is none that the guard can be given.
         """
-        if self._wanted is None or not self._uid:
+        if not self._uid:
             return False
-        return self._wanted_for == self._uid or not self._wanted.get("observedGeneration")
+        return self._wanted_for == self._uid or not (wanted.get("observedGeneration") or self._is_given)
 
     def _wait_after(self, error: ApiError | ApiUnreachableError) -> None:
         delay = self._backoff.delay()
@@ -136,21 +155,22 @@ class SpecIntake:
             return
         metadata, raw = item.get("metadata") or {}, item.get("spec")
         uid = str(metadata.get("uid") or "")
-        if isinstance(raw, dict):
-            self._take_spec(raw, int(metadata.get("generation") or 0), uid)
-        self._reporter.object_seen(uid, item.get("status") or {})
+        given = isinstance(raw, dict) and self._take_spec(raw, int(metadata.get("generation") or 0), uid)
+        self._reporter.object_seen(uid, item.get("status") or {}, given=given)
 
-    def _take_spec(self, raw: dict[str, Any], generation: int, uid: str) -> None:
+    def _take_spec(self, raw: dict[str, Any], generation: int, uid: str) -> bool:
+        """Gives a spec to the guard, if it is new; False for one that this agent does not understand."""
         try:
             given = GivenSpec(node_spec_from_wire(raw), generation, uid)
         except (ValueError, TypeError, AttributeError) as error:
             message = "This agent does not understand the spec; the last one stays in force"
             log.error(message, error=str(error), generation=generation)
-            return
+            return False
         if given != self._given:
             self._given = given
             self._state.save_spec(raw, generation)
             self._give(given)
+        return True
 
 
 class Intake(Protocol):

@@ -1,9 +1,11 @@
 """Which nodes the chain is for, what each of them should have, and how many have it. Pure."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cnichain.api.chain import CNIChainSpec
@@ -20,7 +22,7 @@ KIND_OF_COMPUTE = {"auto": "Auto Mode", "fargate": "Fargate", "hybrid": "hybrid"
 """Kinds of EKS compute without a choice of CNI, as people call them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeRecord:
     """What the operator keeps of a Node: short strings, those that many nodes share kept once.
 
@@ -50,9 +52,9 @@ class NodeRecord:
         return any(taint.get("key") == STARTUP_TAINT for taint in self.taints)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ChainNodeRecord:
-    """What the operator keeps of a CNIChainNode."""
+    """What the operator keeps of a CNIChainNode. spec: as the API has it, one object for all nodes with the same."""
 
     name: str
     node_uid: str
@@ -81,9 +83,9 @@ def node_record(node: Mapping[str, Any]) -> NodeRecord:
     info = status.get("nodeInfo") or {}
     addresses = [one["address"] for one in status.get("addresses") or [] if one.get("type") == "InternalIP"]
     return NodeRecord(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        labels=dict(metadata.get("labels") or {}),
+        name=_shared(metadata["name"]),
+        uid=_shared(metadata["uid"]),
+        labels={_shared(key): _shared(value) for key, value in (metadata.get("labels") or {}).items()},
         taints=list(spec.get("taints") or []),
         kernel=_shared(info.get("kernelVersion")),
         os_image=_shared(info.get("osImage")),
@@ -100,26 +102,33 @@ def chain_node_record(item: Mapping[str, Any]) -> ChainNodeRecord:
     owners = [owner["uid"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "Node"]
     conditions = [one for one in status.get("conditions") or [] if one["type"] == "Ready" and one["status"] == "True"]
     return ChainNodeRecord(
-        name=metadata["name"],
-        node_uid=owners[0] if owners else "",
-        spec=item.get("spec") or {},
+        name=_shared(metadata["name"]),
+        node_uid=_shared(owners[0] if owners else ""),
+        spec=_shared_spec(json.dumps(item.get("spec") or {})),
         generation=metadata.get("generation", 0),
         observed_generation=status.get("observedGeneration", 0),
-        state=status.get("state", ""),
-        reason=status.get("reason", ""),
-        message=status.get("message", ""),
+        state=_shared(status.get("state")),
+        reason=_shared(status.get("reason")),
+        message=_shared(status.get("message")),
         ready=bool(conditions),
         effective_file=_shared(status.get("effectiveFile")),
         source_file=_shared(status.get("sourceFile")),
         plugins=tuple(map(_shared, status.get("plugins") or ())),
         drop_ins=tuple(map(_shared, status.get("dropIns") or ())),
-        ready_since=conditions[0].get("lastTransitionTime", "") if conditions else "",
+        ready_since=_shared(conditions[0].get("lastTransitionTime") if conditions else ""),
     )
 
 
 def _shared(text: Any) -> str:
     """A text that many nodes have, kept once for all of them."""
     return sys.intern(str(text or ""))
+
+
+@lru_cache(maxsize=64)
+def _shared_spec(text: str) -> Mapping[str, Any]:
+    """A spec that many nodes have, kept once for all of them. text: as JSON."""
+    found: Mapping[str, Any] = json.loads(text)
+    return found
 
 
 def in_scope(node: NodeRecord, selector: Mapping[str, str]) -> bool:
@@ -173,8 +182,15 @@ def chain_node(node: NodeRecord, wanted: NodeSpec, owner: str) -> dict[str, Any]
             "labels": {OWNER_LABEL: owner},
             "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid}],
         },
-        "spec": to_wire(wanted),
+        "spec": _on_the_wire(wanted),
     }
+
+
+@lru_cache(maxsize=16)
+def _on_the_wire(wanted: NodeSpec) -> Mapping[str, Any]:
+    """A spec as the API has it, made once for all nodes that get it."""
+    spec: Mapping[str, Any] = to_wire(wanted)
+    return spec
 
 
 def is_current(record: ChainNodeRecord | None, body: Mapping[str, Any]) -> bool:

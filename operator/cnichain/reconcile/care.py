@@ -5,8 +5,9 @@ It goes on while a plan is held, and across all stages at once: a drift does not
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from cnichain.api import clock
 from cnichain.api.objects import ObjectKey
 from cnichain.api.reasons import Reason
 from cnichain.api.times import rfc3339, utc_now
@@ -95,7 +96,7 @@ class Care:
         if self._fights.may_correct(key, now):
             return []
         pause = self._fights.pause(key)
-        until = rfc3339(datetime.now(UTC) + timedelta(seconds=pause))
+        until = rfc3339(clock.now() + timedelta(seconds=pause))
         self._stories[key] = f"{what}, time and again; it is not corrected before {until}"
         return [(Reason.DRIFT_FIGHT, f"{self._stories[key]}.")]
 

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from cnichain.api import clock
 from cnichain.api.chainnode import Condition
 from cnichain.api.chainstatus import CertificatesStatus
 from cnichain.api.names import CILIUM_NAMESPACE, ROTATE_CA_ANNOTATION
@@ -39,7 +40,7 @@ async def look_at_certificates(client: KubeClient, leaves: Sequence[Leaf], reque
     names = [CA_SECRET, *(leaf.secret for leaf in leaves)]
     secrets = await asyncio.gather(*(client.get(SECRETS, name, CILIUM_NAMESPACE) for name in names))
     existing = {name: stored(secret) for name, secret in zip(names, secrets, strict=True)}
-    plan = plan_certificates(existing, datetime.now(UTC), leaves, request)
+    plan = plan_certificates(existing, clock.now(), leaves, request)
     return Certificates(plan, tuple(name for name in plan.renewed if existing[name] is not None))
 
 

@@ -1,10 +1,10 @@
 """The figures of the CNIChain, shown as metrics at the end of each pass: what status says, in numbers."""
 
-import time
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import Gauge
 
+from cnichain.api import clock
 from cnichain.api.chainnode import Condition
 from cnichain.api.chainstatus import CertificatesStatus, CNIChainStatus
 from cnichain.api.reasons import Reason
@@ -37,7 +37,7 @@ def show_outcome(outcome: Outcome, seconds: float) -> None:
     metrics.RECONCILES.labels(result).inc()
     metrics.RECONCILE_SECONDS.observe(seconds)
     if not outcome.failed:
-        metrics.LAST_RECONCILE.set(time.time())
+        metrics.LAST_RECONCILE.set(clock.now().timestamp())
 
 
 def forget_chain() -> None:

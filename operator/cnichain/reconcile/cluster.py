@@ -1,7 +1,7 @@
 """The cluster as the operator watches it: nodes, node reports, the primary's DaemonSet, and the applied objects.
 
-A watch only wakes the reconcile loop. Records of nodes are read from here (there may be thousands); everything else is
-looked at anew in each pass.
+A watch wakes the reconcile loop, and saves reads of what has not changed (kube/remembered.py). Records of nodes are
+read from here (there may be thousands).
 """
 
 import asyncio
@@ -9,17 +9,19 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from cnichain.api.errors import ChainError
-from cnichain.api.names import CILIUM_NAMESPACE, OWNER_LABEL
+from cnichain.api.names import CILIUM_NAMESPACE
 from cnichain.api.reasons import Reason
-from cnichain.apply.engine import Place
+from cnichain.apply.engine import Place, owned
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.reflector import Reflector
+from cnichain.kube.remembered import Query, Remembered, Versions
 from cnichain.kube.resources import CHAIN_NODES, CRDS, NODES, PODS, Resource
 from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node_record, node_record
 from cnichain.rollout.nodes import AgentPod
 from cnichain.rollout.situations import AGENT_LABELS, agent_pod
 
 SYNC_SECONDS = 60.0
+ALL_CRDS = Query(CRDS, "")
 
 
 class Cluster:
@@ -28,6 +30,8 @@ class Cluster:
     def __init__(self, client: KubeClient, wake: Callable[[], None]) -> None:
         self._client = client
         self._wake = wake
+        self._versions: dict[Query, Reflector[str]] = {}
+        self.reads = Remembered(client, self._seen)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._nodes: Reflector[NodeRecord] = Reflector(client, NODES, node_record, wake)
         self._reports: Reflector[ChainNodeRecord] = Reflector(client, CHAIN_NODES, chain_node_record, wake)
@@ -41,32 +45,34 @@ class Cluster:
         self._spawn("nodes", self._nodes)
         self._spawn("cnichainnodes", self._reports)
         self._spawn("agent pods", self._pods)
-        self._watch(CRDS, "", labels="", fields="")
+        self._watch(ALL_CRDS)
 
     def watch_applied(self, places: Iterable[Place], owner: str) -> None:
         """Watch the applied objects in these places as well; what is watched already is left as it is."""
         for resource, namespace, name in places:
-            fields = f"metadata.name={name}" if name else ""
-            self._watch(resource, namespace, labels=f"{OWNER_LABEL}={owner}", fields=fields)
+            self._watch(owned(resource, namespace, name, owner))
 
     def watch_object(self, resource: Resource, namespace: str, name: str) -> None:
         """Watch one object, so that a change of it is noticed at once; it need not be there yet."""
-        self._watch(resource, namespace, labels="", fields=f"metadata.name={name}")
+        self._watch(named(resource, namespace, name))
 
-    def _watch(self, resource: Resource, namespace: str, *, labels: str, fields: str) -> None:
-        key = f"{resource.path(namespace or None)}?{labels}&{fields}"
-        if key not in self._tasks:
-            reflector = Reflector(
+    def _watch(self, query: Query) -> None:
+        if query not in self._versions:
+            reflector = self._versions[query] = Reflector(
                 self._client,
-                resource,
+                query.resource,
                 _version,
                 self._wake,
-                namespace=namespace or None,
-                labels=labels,
-                fields=fields,
+                namespace=query.namespace or None,
+                labels=query.labels,
+                fields=query.fields,
                 metadata_only=True,
             )
-            self._spawn(key, reflector)
+            self._spawn(f"{query.resource.path(query.namespace or None)}?{query.labels}&{query.fields}", reflector)
+
+    def _seen(self, query: Query) -> Versions | None:
+        reflector = self._versions.get(query)
+        return reflector.records if reflector is not None and reflector.is_current else None
 
     def _spawn(self, key: str, reflector: Reflector[Any]) -> None:
         self.run(key, reflector.run())
@@ -110,6 +116,11 @@ class Cluster:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def named(resource: Resource, namespace: str, name: str) -> Query:
+    """One object by its name."""
+    return Query(resource, namespace, fields=f"metadata.name={name}")
 
 
 def _version(item: Object) -> str:

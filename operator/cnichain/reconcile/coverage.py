@@ -9,6 +9,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from cnichain.api import clock
 from cnichain.api.chain import UnmanagedAction, UnmanagedPodsSpec
 from cnichain.api.names import SINGLETON
 from cnichain.api.podsstatus import PodsStatus, RestartStatus
@@ -180,7 +181,7 @@ class CoverageKeeper:
             return
         nodes, reports = await self._cluster.nodes(), await self._cluster.node_reports()
         pods, endpoints = dict(self._pods.records), dict(self._endpoints.records)
-        suspected, now = self._count.suspected, time.time()
+        suspected, now = self._count.suspected, clock.now().timestamp()
 
         def counted() -> Coverage:
             states = node_states(nodes, reports, self._selector, pods.values())

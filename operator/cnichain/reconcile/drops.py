@@ -6,10 +6,11 @@ A node that does not answer is no error: on many clusters a security group keeps
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import aiohttp
 
+from cnichain.api import clock
 from cnichain.kube.sockets import http_session
 from cnichain.rollout.drops import METRIC, PORT, DropSample, policy_drops
 
@@ -79,7 +80,7 @@ async def _read(session: aiohttp.ClientSession, address: str, port: int, prefixe
             if response.status != 200:
                 return _unknown(f"port {port} answers with status {response.status}")
             text = await _kept_lines(response, prefixes)
-        return MetricLines(datetime.now(UTC), text)
+        return MetricLines(clock.now(), text)
     except TimeoutError:
         return _unknown(f"port {port} does not answer within {NODE_SECONDS:.0f} s")
     except (aiohttp.ClientError, OSError) as error:
@@ -101,4 +102,4 @@ async def _kept_lines(response: aiohttp.ClientResponse, prefixes: tuple[bytes, .
 
 
 def _unknown(why: str) -> MetricLines:
-    return MetricLines(datetime.now(UTC), why=why[:200])
+    return MetricLines(clock.now(), why=why[:200])

@@ -24,7 +24,7 @@ from cnichain.preflight.upgrade import check_step
 from cnichain.reconcile.calicoview import look_at_calico
 from cnichain.reconcile.catalogues import CatalogueSource
 from cnichain.reconcile.certificates import Certificates, look_at_certificates
-from cnichain.reconcile.cluster import Cluster
+from cnichain.reconcile.cluster import Cluster, named
 from cnichain.reconcile.nodesync import NodeView
 from cnichain.reconcile.preflight import Preflight, as_status, stopping
 from cnichain.reconcile.report import Report, Type
@@ -88,7 +88,7 @@ class Looker:
     def __init__(self, client: KubeClient, cluster: Cluster, catalogue: Catalogue, settings: Settings) -> None:
         self._client = client
         self._cluster = cluster
-        self._catalogues = CatalogueSource(client, settings.namespace, catalogue)
+        self._catalogues = CatalogueSource(cluster.reads, settings.namespace, catalogue)
         self._namespace = settings.namespace
         self._preflight = Preflight(client)
         self._helm = settings.helm
@@ -124,8 +124,9 @@ class Looker:
         nodes = NodeView(await self._cluster.nodes(), await self._cluster.node_reports())
         report.nodes, report.node_states = nodes.counts(spec), nodes.states(spec)
         discovery, kubernetes = await self._discover()
-        daemon_set = await self._client.get(DAEMON_SETS, rule.daemon_set, rule.namespace)
         self._cluster.watch_object(DAEMON_SETS, rule.namespace, rule.daemon_set)
+        primary = named(DAEMON_SETS, rule.namespace, rule.daemon_set)
+        daemon_set = await self._cluster.reads.one(primary, rule.daemon_set)
         results = await self._preflight.results(spec, rule, kubernetes, daemon_set, nodes, catalogue)
         report.findings = as_status(results)
         report.refused = stopping(results, upkeep=spec.suspend or versions.cilium == release.version)

@@ -7,9 +7,9 @@ for nothing: a stage whose workloads are not available yet ends the pass, and th
 import logging
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
+from cnichain.api import clock
 from cnichain.api.chain import CNIChainSpec, parse_duration, parse_spec
 from cnichain.api.chainnode import Condition
 from cnichain.api.chainstatus import (
@@ -84,7 +84,7 @@ class Reconciler:
         self._teardown = Teardown(client, cluster, self._recorder, settings.namespace)
         self._drift = ""
         self._care = Care(client)
-        self._away_since: float | None = None
+        self._away: tuple[float, Reason] | None = None
         self._node_news = NodeNews()
         self._coverage = CoverageKeeper(client, cluster, self._recorder, settings)
         self._overhead = OverheadKeeper(client, self._coverage, settings.overhead_seconds)
@@ -95,8 +95,9 @@ class Reconciler:
         begun, outcome = time.monotonic(), Outcome(ready=False, failed=True)
         try:
             outcome = await self._run(name)
-        except ApiError:
-            self._away_since = self._away_since or time.monotonic()
+        except ApiError as error:
+            since = self._away[0] if self._away else time.monotonic()
+            self._away = (since, error.as_chain_error(name).reason)
             raise
         finally:
             show_outcome(outcome, time.monotonic() - begun)
@@ -139,12 +140,13 @@ class Reconciler:
             forget_chain()
 
     def _back_again(self) -> list[Event]:
-        """The event to post when the API server answers again after it could not even take a status."""
-        if self._away_since is None:
-            return []
-        seconds = time.monotonic() - self._away_since
-        self._away_since = None
-        return [(Reason.API_UNAVAILABLE, f"The API server did not take requests for {seconds:.0f} s; going on.")]
+        """What to post when the API server answers again after it could not even take a status, and of its clock."""
+        news = self._client.standing.news() if self._client.standing else []
+        if self._away is None:
+            return news
+        (since, reason), self._away = self._away, None
+        seconds = time.monotonic() - since
+        return [(reason, f"The API server did not take requests for {seconds:.0f} s; going on."), *news]
 
     @staticmethod
     def _accept(chain: Object) -> CNIChainSpec:
@@ -179,7 +181,7 @@ class Reconciler:
             await freeze(self._client, picture.nodes, picture.wanted_node, owner)
             return
         store = InventoryStore(self._client, self._settings.namespace, owner)
-        engine = Engine(self._client, store, owner)
+        engine = Engine(self._client, store, owner, self._cluster.reads)
         keys = [item.key for item in picture.all_manifests]
         live = await engine.observe(keys, picture.discovery)
         self._cluster.watch_applied(places(keys, picture.discovery), owner)
@@ -196,6 +198,7 @@ class Reconciler:
         rolling = await self._rolling(this, picture, way, history, histories)
         run = StageRun(
             client=self._client,
+            reads=self._cluster.reads,
             engine=engine,
             picture=picture,
             live=live,
@@ -281,7 +284,7 @@ class Reconciler:
         A change that gets no further before any node has it has failed; what is good keeps running.
         """
         waiting_for = "; ".join(stage.waiting_for for stage in this.report.stages.values() if stage.waiting_for)
-        now = datetime.now(UTC)
+        now = clock.now()
         this.update(waiting=noted(this.status.waiting, waiting_for, now))
         this.report.overdue = is_overdue(this.status.waiting, parse_duration(spec.rollout.progress_deadline), now)
         if this.report.overdue and this.report.current in BEFORE_NODES and rolling.may_go_back:
@@ -300,8 +303,11 @@ class Reconciler:
             show_chain(this.status, report, now)
         for reason, message in this.events:
             await self._recorder.event(metadata["name"], metadata["uid"], reason, message)
+        told = {reason for reason, _ in this.events}
         for item in transitions(before, now):
-            if item.type == Type.READY or item.reason == Reason.CATALOGUE_INVALID:
+            # What this pass has told already, such as a wave that opens, is not told once more as the state of Ready.
+            is_news = item.status == "True" or item.reason not in told
+            if (item.type == Type.READY and is_news) or item.reason == Reason.CATALOGUE_INVALID:
                 await self._recorder.event(metadata["name"], metadata["uid"], Reason(item.reason), item.message)
         ready = any(item.type == Type.READY and item.status == "True" for item in now)
         if report.error is not None:

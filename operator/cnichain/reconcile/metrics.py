@@ -134,6 +134,11 @@ API_SECONDS = _histogram(
     "cnichain_api_request_duration_seconds", "Time until the API server's answer began.", API_BUCKETS, "method"
 )
 
+CLOCK_SKEW = _gauge(
+    "cnichain_clock_skew_seconds",
+    "How far the API server's clock is ahead of the operator's, below 0 when it is behind; 0 within a minute.",
+)
+
 
 def observe_request(method: str, status: int, seconds: float) -> None:
     """Count one request. status: 0 when there was no answer."""

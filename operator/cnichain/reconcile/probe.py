@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 
+from cnichain.api import clock
 from cnichain.api.names import SYSTEM_NAMESPACE
 from cnichain.kube.client import KubeClient, Object
 from cnichain.kube.errors import ApiError
@@ -28,7 +29,7 @@ async def probe(client: KubeClient, target: ProbeTarget, now: datetime | None = 
     now: with a zone; the present, if left out. Raises ChainError.
     """
     try:
-        return await _step(client, target, now or datetime.now(UTC))
+        return await _step(client, target, now or clock.now())
     except ApiError as error:
         raise error.as_chain_error(f"probe node {target.node} by pod {target.pod_name}") from error
 

@@ -5,9 +5,9 @@ history first; what is done about it is the next pass's.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Protocol
 
+from cnichain.api import clock
 from cnichain.api.chainnode import NodeSpec
 from cnichain.api.chainstatus import CNIChainStatus
 from cnichain.api.reasons import Reason
@@ -65,7 +65,7 @@ class Rolling:
         if self.course.action is Action.UNCHAINED:
             return await self._withdraw()
         await self.fleet.align()
-        now = datetime.now(UTC)
+        now = clock.now()
         before = self._memory(target)
         nodes = situations(self.fleet.scope, self.fleet.view.reports, self.fleet.pods, self.fleet.wanted)
         raised: dict[str, str] = {}

@@ -54,13 +54,16 @@ class Fleet:
 
     async def align(self) -> None:
         """Nodes whose CNIChainNode differs in nothing but `frozen` need no wave."""
-        want = content(to_wire(self.wanted))
+        spec = to_wire(self.wanted)
+        want = content(spec)
         same = [
             node
             for name, node in self.scope.items()
             if node.chained
-            and has_chain(self.view.reports.get(name), node)
-            and content(self.view.reports[name].spec) == want
+            and (record := self.view.reports.get(name)) is not None
+            and record.spec != spec
+            and has_chain(record, node)
+            and content(record.spec) == want
         ]
         await self._tell(same, self.wanted)
 

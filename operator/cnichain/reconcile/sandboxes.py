@@ -11,7 +11,7 @@ from cnichain.rollout.sandboxes import REASONS, SandboxEvent, SandboxFailures, i
 
 logger = logging.getLogger(__name__)
 
-PAGES = 20
+PAGES = 100
 """Of PAGE events each. More of this one kind within an hour, which is how long events live, are not looked through."""
 
 

@@ -1,15 +1,18 @@
 """The stages of one pass: apply what differs, look at the gate, stop at the first that has to wait."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cnichain.api.reasons import Reason
 from cnichain.apply.engine import Engine, Live
-from cnichain.kube.client import KubeClient
-from cnichain.kube.resources import CRDS, Discovery
+from cnichain.kube.client import KubeClient, Object
+from cnichain.kube.remembered import Remembered
+from cnichain.kube.resources import Discovery
 from cnichain.plan.health import daemon_set_rolled_out, health_of
 from cnichain.reconcile.calico import not_served, remove_installation
 from cnichain.reconcile.care import Care, Event
+from cnichain.reconcile.cluster import ALL_CRDS
 from cnichain.reconcile.look import Picture
 from cnichain.reconcile.nodesync import open_nodes, sync_leaving
 from cnichain.reconcile.planning import Planning, held_node_spec
@@ -34,6 +37,7 @@ class StageRun:
     """
 
     client: KubeClient
+    reads: Remembered
     engine: Engine
     picture: Picture
     live: Live
@@ -184,11 +188,15 @@ class StageRun:
 
     async def _missing_crd(self) -> str:
         """The first CRD of cilium-operator's that is not established yet, in words."""
-        for name in cilium_crds(self.picture.release):
-            health = health_of(await self.client.get(CRDS, name), f"CustomResourceDefinition {name}")
-            if not health.healthy:
-                return f"{health.message} (cilium-operator makes it)"
-        return ""
+        names = cilium_crds(self.picture.release)
+        crds = await asyncio.gather(*(self.reads.one(ALL_CRDS, name, _standing) for name in names))
+        healths = (health_of(crd, f"CustomResourceDefinition {name}") for name, crd in zip(names, crds, strict=True))
+        return next((f"{one.message} (cilium-operator makes it)" for one in healths if not one.healthy), "")
+
+
+def _standing(crd: Object) -> Object:
+    """What tells how a CRD stands, without its schemas: those of Cilium's policies are some MB."""
+    return {key: crd[key] for key in ("kind", "metadata", "status") if key in crd}
 
 
 def _part_of(stage: Stage) -> Type:

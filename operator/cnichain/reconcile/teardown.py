@@ -10,8 +10,8 @@ It needs neither the chart nor a valid spec: the inventory and the CNIChainNodes
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from cnichain.api import clock
 from cnichain.api.chainstatus import CNIChainStatus, InventoryStatus, NodesStatus, WaitingStatus, parse_status
 from cnichain.api.errors import ChainError
 from cnichain.api.names import SINGLETON
@@ -177,7 +177,7 @@ class Teardown:
 
         waiting_for tells one wait from another: while it stays the same there is no progress.
         """
-        now = datetime.now(UTC)
+        now = clock.now()
         work.waiting = noted(work.status.waiting, waiting_for, now)
         said, advice = words
         reason = Reason.UNINSTALLING

@@ -80,7 +80,7 @@ class ChartStore:
         """The checked file, in the cache.
 
         Raises ChainError: ChartNotFound (folder), ChartUnreachable (repository), ChartDigestMismatch; nothing is left
-        in the cache then. A cache that cannot be written is a ChartNotFound that says so.
+        in the cache then. FolderNotWritable when the cache cannot be written.
         """
         kept = self._cache_dir / wanted.sha256 / Path(wanted.paths[0]).name
         if await asyncio.to_thread(_is_intact, kept, wanted.sha256):
@@ -185,7 +185,10 @@ def _keep(path: Path, content: bytes) -> None:
         temporary.replace(path)
         temporary = None
     except OSError as error:
-        raise ChainError(Reason.CHART_NOT_FOUND, f"the chart cannot be kept in {path.parent}: {error}.") from error
+        detail = error.strerror or str(error)
+        raise ChainError(
+            Reason.FOLDER_NOT_WRITABLE, f"the chart cannot be kept in the cache {path.parent}: {detail}."
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

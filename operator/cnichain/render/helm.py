@@ -36,6 +36,8 @@ VALUES_AT_FAULT = (
 )
 """Beginnings of helm's words for what can only come from values, as the chart is pinned by its digest."""
 
+NO_ROOM = "no space left on device"
+"""Go's words for a full disk."""
 NOISE = ("WARNING:", "level=", "Use --debug flag")
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|$)", re.DOTALL)
@@ -58,11 +60,12 @@ async def template(
 ) -> str:
     """The text that `helm template` writes: a stream of YAML documents, hooks among them.
 
-    Raises ChainError: HelmNotFound when the program cannot be started, ChartInvalidValues when the chart refuses the
-    values (with its words), HelmFailed for everything else, among it the time limit and the output limit.
+    Raises ChainError: HelmNotFound when the program cannot be started, FolderNotWritable when there is no room for its
+    folder, ChartInvalidValues when the chart refuses the values (with its words), HelmFailed for everything else, among
+    it the time limit and the output limit.
     When the caller is cancelled, helm and whatever it started are killed first.
     """
-    home = await asyncio.to_thread(tempfile.mkdtemp, prefix="cnichain-helm-")
+    home = await asyncio.to_thread(_home)
     try:
         arguments = [
             *("template", release_name, str(chart), "--namespace", namespace, "--include-crds"),
@@ -75,6 +78,18 @@ async def template(
     if status != 0:
         raise _failure(status, errors, chart)
     return output
+
+
+def _home() -> str:
+    """A folder of its own for one run."""
+    try:
+        return tempfile.mkdtemp(prefix="cnichain-helm-")
+    except OSError as error:
+        # Without any folder that can be written, tempfile gives up before it has a name to tell.
+        where = Path(error.filename).parent if error.filename else os.environ.get("TMPDIR", "/tmp")  # noqa: S108
+        raise ChainError(
+            Reason.FOLDER_NOT_WRITABLE, f"helm gets no temporary folder in {where}: {error.strerror or error}."
+        ) from error
 
 
 def _stdin(values: Mapping[str, Any]) -> bytes:
@@ -180,11 +195,21 @@ async def _end(transport: asyncio.SubprocessTransport, output: _Output) -> None:
 
 
 def _failure(status: int, errors: str, chart: Path) -> ChainError:
-    said = redact(errors) or f"no message, exit status {status}"
+    said = redact(errors) or _end_in_words(status)
     at_fault = any(sign in errors for sign in VALUES_AT_FAULT)
     if at_fault:
         return ChainError(Reason.CHART_INVALID_VALUES, f"the chart {chart.name} refuses the values: {said}")
+    if NO_ROOM in errors:
+        return ChainError(Reason.FOLDER_NOT_WRITABLE, f"helm template of {chart.name} failed: {said}")
     return ChainError(Reason.HELM_FAILED, f"helm template of {chart.name} failed: {said}")
+
+
+def _end_in_words(status: int) -> str:
+    if status >= 0:
+        return f"no message, exit status {status}"
+    name = signal.Signals(-status).name
+    why = " (as when a memory limit is reached)" if name == "SIGKILL" else ""
+    return f"it was ended by {name}{why}"
 
 
 def redact(text: str) -> str:

@@ -30,15 +30,12 @@ def spec_results(spec: CNIChainSpec, catalogue: Catalogue, installed: str) -> li
 
     def known_primary() -> Finding:
         catalogue.primary(spec.primary.plugin)
+        check_available(spec)
         return ok(f"{spec.primary.plugin.value}.")
 
     def known_version() -> Finding:
         catalogue.cilium_release(version)
         return ok(f"{version}.")
-
-    def features() -> Finding:
-        check_available(spec)
-        return ok("all are in this release.")
 
     def engine() -> Finding:
         check_policy_engine(spec)
@@ -51,7 +48,6 @@ def spec_results(spec: CNIChainSpec, catalogue: Catalogue, installed: str) -> li
         return ok(f"from {installed or 'nothing'} to {version}.")
 
     return [
-        _result("features", "features", features),
         _result("primary-known", "primary CNI", known_primary),
         _result("cilium-known", "version of Cilium", known_version),
         _result("policy-engine", "policy engine", engine),

@@ -12,7 +12,7 @@ CRASHING = "CrashLoopBackOff"
 PULL_FAILURES = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AgentPod:
     """A pod of one of Cilium's DaemonSets.
 
@@ -52,7 +52,7 @@ class Step(StrEnum):
     CURRENT = "Current"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeSituation:
     """One node in scope as a pass sees it.
 

@@ -1,5 +1,6 @@
 """The nodes of a rollout from what the watches have seen. Pure."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,9 +27,9 @@ def agent_pod(pod: Mapping[str, Any]) -> AgentPod:
     return AgentPod(
         name=metadata["name"],
         uid=metadata["uid"],
-        node=(pod.get("spec") or {}).get("nodeName", ""),
-        daemon_set=owners[0] if owners else "",
-        template=(metadata.get("annotations") or {}).get(TEMPLATE_ANNOTATION, ""),
+        node=sys.intern((pod.get("spec") or {}).get("nodeName", "")),
+        daemon_set=sys.intern(owners[0] if owners else ""),
+        template=sys.intern((metadata.get("annotations") or {}).get(TEMPLATE_ANNOTATION, "")),
         ready=bool(ready),
         restarts=sum(one.get("restartCount", 0) for one in statuses),
         waiting=telling[0] if telling else "",
@@ -62,7 +63,8 @@ def situations(
     by_node: dict[str, list[AgentPod]] = {}
     for pod in pods:
         by_node.setdefault(pod.node, []).append(pod)
-    want = content(to_wire(wanted))
+    spec = to_wire(wanted)
+    want = content(spec)
     found = []
     for name, node in scope.items():
         record = reports.get(name)
@@ -76,7 +78,7 @@ def situations(
                 reachable=node.ready,
                 closed=node.closed,
                 opened=node.chained,
-                told=chained and record is not None and content(record.spec) == want,
+                told=chained and record is not None and (record.spec == spec or content(record.spec) == want),
                 verified=chained and record is not None and record.verified,
                 chain=said,
                 pods=tuple(by_node.get(name, ())),

@@ -49,6 +49,8 @@ class StandInCilium:
         """A node of kwok's, aws-node's DaemonSet for preflight to find, the CRDs, and what cilium-cni asks."""
         fake = manifests.node(0)
         fake["metadata"]["labels"] |= FAKE
+        # Agents and cilium-operator tolerate it. Another program would seem to run there, and do nothing.
+        fake["spec"]["taints"] = [{"key": next(iter(FAKE)), "effect": "NoSchedule"}]
         aws_node = manifests.aws_node()
         for item in aws_node:
             if item["kind"] == "DaemonSet":

@@ -1,8 +1,8 @@
-/* Loaded into the agent by LD_PRELOAD: makes file calls below FAULT_DIR fail, or kills the process before one of them.
+/* Loaded into agent or operator by LD_PRELOAD: makes file calls below FAULT_DIR fail, or kills the process before one of them.
  *
  * FAULT is "CALL:ERRNO" (fsync:5 lets each fsync fail with EIO), "write:short" (each write takes half of its bytes),
  * "kill:N" (SIGKILL before the N-th call that changes a file) or "clock:FILE" (the wall clock runs ahead by the number of
- * seconds in FILE). The agent itself knows nothing of this.
+ * seconds in FILE). The program itself knows nothing of this.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
