@@ -18,7 +18,7 @@ from soakreport import Limit, Limits
 
 PATIENCE = 180.0
 COUNTED_SECONDS = 360.0
-"""The number of managed pods is written within five minutes of its change."""
+"""The numbers of pods are written within five minutes, when they alone have changed."""
 PODS = 30
 REWRITTEN = 5
 """Nodes whose primary writes its file anew."""
@@ -130,7 +130,15 @@ def replace_node(life: Life) -> int:
         return not pods and world.api.get(f"{CHAIN_NODES}/{name}") is None and world.is_ready()
 
     wait_for("nothing of the node is left", is_gone, PATIENCE, look=1.0)
+    wait_for("the CNIChain tells of the pods that there are", lambda: counts_are_told(world), COUNTED_SECONDS, look=2.0)
     return 1
+
+
+def counts_are_told(world: World) -> bool:
+    """Whether the CNIChain tells of as many pods as there are; a change of these counts alone is written later."""
+    on_host = [bool(item["spec"].get("hostNetwork")) for item in world.api.all(ALL_PODS)]
+    told = (world.chain().get("status") or {}).get("pods") or {}
+    return bool((told.get("managed"), told.get("outOfScope")) == (on_host.count(False), on_host.count(True)))
 
 
 def scale(life: Life) -> int:
@@ -141,10 +149,7 @@ def scale(life: Life) -> int:
     life.kubectl.run("scale", "deployment/web", f"--replicas={number}")
 
     def is_told() -> bool:
-        pods = [item for item in world.api.all(ALL_PODS) if not item["spec"].get("hostNetwork")]
-        ours = [item for item in pods if item["metadata"]["namespace"] == "default"]
-        told = ((world.chain().get("status") or {}).get("pods") or {}).get("managed")
-        return len(ours) == number and told == len(pods)
+        return len(world.api.all("/api/v1/namespaces/default/pods")) == number and counts_are_told(world)
 
     wait_for(f"with {number} pods more, all managed pods are told", is_told, COUNTED_SECONDS, look=2.0)
     return PODS

@@ -20,6 +20,7 @@ from cnichain.catalogue.model import Catalogue
 from cnichain.controller.handlers import Context, build_registry, build_settings
 from cnichain.controller.health import Health, serving
 from cnichain.controller.keeper import Keeper, Wakeups
+from cnichain.controller.memory import keep_releasing
 from cnichain.controller.metricsserver import metrics_served
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import Credentials, load_credentials
@@ -119,6 +120,7 @@ async def _lead(
     health.keeper, health.cluster = keeper, cluster
     # Before Kopf, as the lease.
     cluster.start()
+    releasing = asyncio.create_task(keep_releasing(), name="give memory back")
     LEADER.set(1)
     try:
         await kopf.operator(
@@ -138,6 +140,7 @@ async def _lead(
             Reason.API_UNAVAILABLE, f"the watch of CNIChains has ended: {error}. The process ends, to be started again."
         ) from error
     finally:
+        releasing.cancel()
         await cluster.stop()
 
 

@@ -3,6 +3,8 @@
 import secrets
 from typing import Any
 
+from harness import AT_ONCE
+
 Object = dict[str, Any]
 
 NODE_IMAGE = "kindest/node:v1.35.8@sha256:07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0"
@@ -37,6 +39,7 @@ def chain() -> Object:
     spec: Object = {
         "cilium": {"version": CILIUM, "values": VALUES},
         "hubble": {"ui": {"enabled": False}},
+        "rollout": AT_ONCE,
         "deletionPolicy": "Uninstall",
     }
     return {
