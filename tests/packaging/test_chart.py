@@ -21,6 +21,8 @@ NAMESPACE: Key = ("Namespace", "", "cnichain-system")
 TIGERA: Key = ("Namespace", "", "tigera-operator")
 MONITORED = {name: {"enabled": True} for name in ("podMonitors", "prometheusRule", "dashboards")}
 
+POLICY_KINDS = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
 
 def as_in_base(objects: dict[Key, Object]) -> dict[Key, Object]:
     """Without the one thing that the chart has beyond deploy/base: what keeps a namespace over `helm uninstall`."""
@@ -207,6 +209,16 @@ def test_without_metrics_nothing_listens_for_them(tmp_path: Path) -> None:
         one = container(made, key)
         assert [port["name"] for port in one["ports"]] == ["health"]
         assert not [item for item in one["args"] if "metrics" in item]
+
+
+def test_what_kubernetes_1_29_does_not_know_is_left_out(tmp_path: Path) -> None:
+    old, new = (rendered(tmp_path, {}, f"--kube-version={version}") for version in ("v1.29.15-eks-1a2b3c4", "v1.30.0"))
+    assert {kind for kind, _, _ in set(new) - set(old)} == POLICY_KINDS
+    reads = [
+        [item for item in container(made, DAEMONSET)["volumeMounts"] if item.get("readOnly")] for made in (old, new)
+    ]
+    assert [item for item in reads[0] if "recursiveReadOnly" in item] == []
+    assert [item for item in reads[1] if "recursiveReadOnly" in item]
 
 
 @pytest.mark.parametrize(

@@ -52,16 +52,16 @@ def helm(
 
 
 def template(
-    home: Path, values: Object, *, chart: Path = CHART, namespace: str = SYSTEM_NAMESPACE
+    home: Path, values: Object, *more: str, chart: Path = CHART, namespace: str = SYSTEM_NAMESPACE
 ) -> subprocess.CompletedProcess[str]:
-    """`helm template` of the chart with these values."""
-    arguments = ("template", "cnichain", str(chart), f"--namespace={namespace}", "--values=-")
+    """`helm template` of the chart with these values, and with more arguments."""
+    arguments = ("template", "cnichain", str(chart), f"--namespace={namespace}", "--values=-", *more)
     return helm(home, *arguments, stdin=yaml.safe_dump(values))
 
 
-def rendered(home: Path, values: Object, *, chart: Path = CHART) -> dict[Key, Object]:
+def rendered(home: Path, values: Object, *more: str, chart: Path = CHART) -> dict[Key, Object]:
     """The objects of the chart; fails with helm's words."""
-    done = template(home, values, chart=chart)
+    done = template(home, values, *more, chart=chart)
     assert done.returncode == 0, f"{values}: {done.stderr}"
     return by_key(yaml.safe_load_all(done.stdout))
 

@@ -69,6 +69,8 @@ def _both(name: str) -> list[Edit]:
     ]  # fmt: skip
 
 
+SINCE_1_30 = 'semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version'
+
 EDITS: Mapping[Key, Sequence[Edit]] = {
     ("Deployment", "cnichain-operator"): [
         Replace(r"^  replicas: \d+$", '  replicas: {{ include "cnichain.replicas" . }}'),
@@ -87,6 +89,13 @@ EDITS: Mapping[Key, Sequence[Edit]] = {
     ],
     ("DaemonSet", "cnichain-agent"): [
         Replace(r"maxUnavailable: 10%\}", "maxUnavailable: {{ .Values.agent.maxUnavailable }}}"),
+        *(
+            Replace(
+                rf"(\{{name: {volume}, .*), recursiveReadOnly: IfPossible\}}$",
+                f"\\1{{{{ if {SINCE_1_30} }}}}, recursiveReadOnly: IfPossible{{{{ end }}}}}}",
+            )
+            for volume in ("containerd", "crio")
+        ),
         *_both("agent"),
     ],
     # helm uninstall would take tigera-operator with it, and with that Calico.
@@ -101,7 +110,10 @@ CONDITIONS: Mapping[Key, str] = {
     ("Namespace", "tigera-operator"): ".Values.calico.createNamespace",
     ("PodDisruptionBudget", "cnichain-operator"): ".Values.operator.podDisruptionBudget.enabled",
 }
-FILE_CONDITIONS: Mapping[str, str] = {"rbac-calico.yaml": ".Values.calico.enabled"}
+FILE_CONDITIONS: Mapping[str, str] = {
+    "rbac-calico.yaml": ".Values.calico.enabled",
+    "agent-policy.yaml": SINCE_1_30,  # ValidatingAdmissionPolicy v1
+}
 MONITORING: Mapping[str, str] = {
     "podmonitors.yaml": ".Values.monitoring.podMonitors",
     "prometheusrule.yaml": ".Values.monitoring.prometheusRule",
