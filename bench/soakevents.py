@@ -198,7 +198,8 @@ EVENTS = (
             # Its label and its CNIChainNode; the object goes with the Node, by the cluster's own garbage collection.
             f"{OPERATOR}: patch nodes": Limit(1, 1),
             f"{OPERATOR}: patch cnichainnodes": Limit(1, 1),
-            NODE_STATUS: Limit(2, 3),
+            # Verified; and before it what the agent waits for, unless that is over so soon that it keeps it to itself.
+            NODE_STATUS: Limit(1, 3),
             # There, being chained, verified; gone; and Cilium's DaemonSet on the way between.
             CHAIN_STATUS: Limit(3, 9),
             NEW_EVENTS: Limit(most=4),
