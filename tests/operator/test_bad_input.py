@@ -252,7 +252,8 @@ def test_a_corrected_spec_is_picked_up_at_once_and_an_api_server_that_goes_away_
             60,
         )
         clean.control_plane.stop_apiserver()
-        clean.wait_log("the API server", 60)
+        # A pass has given up. What its own tries bridge is in the log alone.
+        clean.wait_log("read CNIChain default, or write its status", 60)
         clean.control_plane.start_apiserver()
         clean.wait_ready()
         assert clean.get("cnichain", "default")["status"]["nodes"]["summary"] == "3/3"
