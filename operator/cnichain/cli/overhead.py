@@ -16,6 +16,7 @@ from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_opt
 from cnichain.cli.overheadreport import as_data, as_text
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
+from cnichain.kube.reflector import key_of
 from cnichain.kube.resources import CHAIN_NODES, CHAINS, CILIUM_ENDPOINTS, NODES, PODS, Resource
 from cnichain.plan.coverage import node_states
 from cnichain.plan.nodes import chain_node_record, node_record
@@ -84,9 +85,7 @@ async def _records(
     records: dict[Key, Record] = {}
     try:
         async for objects, _ in client.pages(resource):
-            records |= {
-                (item["metadata"].get("namespace", ""), item["metadata"]["name"]): project(item) for item in objects
-            }
+            records |= {key_of(item): project(item) for item in objects}
     except ApiError as error:
         if not error.not_served:
             raise

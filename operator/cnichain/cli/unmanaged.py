@@ -15,6 +15,7 @@ from cnichain.cli.common import TEXT, UnansweredError, ask, emit, kubeconfig_opt
 from cnichain.cli.unmanagedreport import as_data, as_text
 from cnichain.kube.client import KubeClient
 from cnichain.kube.errors import ApiError
+from cnichain.kube.reflector import key_of
 from cnichain.kube.resources import CHAIN_NODES, CHAINS, CILIUM_ENDPOINTS, NODES, PODS, Resource
 from cnichain.plan.coverage import Coverage, Rule, count, node_states
 from cnichain.plan.nodes import chain_node_record, node_record
@@ -76,9 +77,7 @@ async def _records(
     records: dict[Key, Record] = {}
     try:
         async for objects, _ in client.pages(resource, fields=fields):
-            records |= {
-                (item["metadata"].get("namespace", ""), item["metadata"]["name"]): project(item) for item in objects
-            }
+            records |= {key_of(item): project(item) for item in objects}
     except ApiError as error:
         if error.not_served:
             raise UnansweredError(f"the cluster serves no {resource.kind}s (yet).") from error

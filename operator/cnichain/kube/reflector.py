@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cnichain.api.reasons import Reason
 from cnichain.kube.client import KubeClient, Object, backoff
@@ -93,7 +93,7 @@ class Reflector(Generic[Record]):
             fields=self._fields,
             metadata_only=self._metadata_only,
         ):
-            records |= {_key(item): self._project(item) for item in objects}
+            records |= {key_of(item): self._project(item) for item in objects}
         first = not self.synced.is_set()
         if records != self.records or first:
             self.records = records
@@ -114,7 +114,7 @@ class Reflector(Generic[Record]):
             version = event.object["metadata"]["resourceVersion"]
             if event.type == "BOOKMARK":
                 continue
-            key = _key(event.object)
+            key = key_of(event.object)
             if event.type == "DELETED":
                 if self.records.pop(key, None) is not None:
                     self._changed()
@@ -133,6 +133,7 @@ def _words(resource: Resource, error: ApiError) -> str:
     return str(error.as_chain_error(f"watch of {resource.plural}"))
 
 
-def _key(item: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
+def key_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """(namespace, name) of an object; "" for no namespace."""
     metadata = item["metadata"]
     return metadata.get("namespace", ""), metadata["name"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnichain.kube.client import KubeClient, Object
+from cnichain.kube.reflector import key_of
 from cnichain.kube.resources import Resource
 
 Versions = Mapping[tuple[str, str], str]
@@ -90,7 +91,7 @@ class Remembered:
         items = await ask()
         self._answers.pop(key, None)
         if seen is not None and writes == self._writes:  # else nobody knows on which side of the write it is
-            self._answers[key] = _Answer(items, {_name(item): _version(item) for item in items}, now)
+            self._answers[key] = _Answer(items, {key_of(item): version_of(item) for item in items}, now)
         return items
 
     def _written(self, path: str) -> None:
@@ -105,9 +106,6 @@ def _is_about(path: str, query: Query) -> bool:
     return path == collection or path.startswith(f"{collection}/")
 
 
-def _name(item: Object) -> tuple[str, str]:
-    return item["metadata"].get("namespace", ""), item["metadata"]["name"]
-
-
-def _version(item: Object) -> str:
+def version_of(item: Object) -> str:
+    """The resourceVersion of an object."""
     return str(item["metadata"]["resourceVersion"])

@@ -12,9 +12,9 @@ from cnichain.api.errors import ChainError
 from cnichain.api.names import CILIUM_NAMESPACE
 from cnichain.api.reasons import Reason
 from cnichain.apply.engine import Place, owned
-from cnichain.kube.client import KubeClient, Object
+from cnichain.kube.client import KubeClient
 from cnichain.kube.reflector import Reflector
-from cnichain.kube.remembered import Query, Remembered, Versions
+from cnichain.kube.remembered import Query, Remembered, Versions, version_of
 from cnichain.kube.resources import CHAIN_NODES, CRDS, NODES, PODS, Resource
 from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node_record, node_record
 from cnichain.rollout.nodes import AgentPod
@@ -61,7 +61,7 @@ class Cluster:
             reflector = self._versions[query] = Reflector(
                 self._client,
                 query.resource,
-                _version,
+                version_of,
                 self._wake,
                 namespace=query.namespace or None,
                 labels=query.labels,
@@ -121,10 +121,6 @@ class Cluster:
 def named(resource: Resource, namespace: str, name: str) -> Query:
     """One object by its name."""
     return Query(resource, namespace, fields=f"metadata.name={name}")
-
-
-def _version(item: Object) -> str:
-    return str(item["metadata"]["resourceVersion"])
 
 
 async def _synced(synced: asyncio.Event, what: str) -> None:
