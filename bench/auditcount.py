@@ -35,6 +35,11 @@ class Request:
         """Whether it changes something, if it is taken."""
         return self.verb in WRITES
 
+    @property
+    def is_change(self) -> bool:
+        """A write that is not the renewal of the Lease."""
+        return self.is_write and self.resource != LEASES
+
     def __str__(self) -> str:
         return f"{self.program}: {self.verb} {self.resource} {self.name} ({self.code})"
 
@@ -75,9 +80,7 @@ def by_verb(requests: Iterable[Request]) -> dict[str, Verbs]:
 def by_target(requests: Iterable[Request]) -> dict[str, int]:
     """Number of writes by program, verb and resource, the most first; those about the Lease are left out."""
     counted = Counter(
-        f"{request.program}: {request.verb} {request.resource}"
-        for request in requests
-        if request.is_write and request.resource != LEASES
+        f"{request.program}: {request.verb} {request.resource}" for request in requests if request.is_change
     )
     return dict(counted.most_common())
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auditcount import AGENTS, AuditLog
+from auditcount import AGENTS, AuditLog, Request
 from cnichain.api.names import SYSTEM_NAMESPACE
 from cnichain.dev import manifests
 from cnichain.dev.cluster import apply, make_node_folders
@@ -143,6 +143,26 @@ class World:
         return verified == self.nodes and any(
             item["status"] == "True" and item.get("observedGeneration") == generation for item in ready
         )
+
+    def settle(
+        self,
+        quiet: float,
+        at_most: float,
+        counts: Callable[[Request], bool] = lambda one: one.is_change,
+        look: float = 1.0,
+    ) -> None:
+        """Wait until there was no request that counts for `quiet` seconds; after `at_most` seconds go on all the same.
+
+        counts: left out, what neither operator nor agents may do at rest. look: seconds between two looks.
+        """
+        last, place = time.monotonic(), self.audit.here()
+        deadline = last + at_most
+        while time.monotonic() < min(deadline, last + quiet):
+            time.sleep(look)
+            here = self.audit.here()
+            if any(counts(one) for one in self.audit.since(place)):
+                last = time.monotonic()
+            place = here
 
     def chain_text(self, **spec: Any) -> str:
         """The CNIChain that is installed here, as JSON."""

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from auditcount import AGENTS, LEASES, Request, by_target, by_verb
+from auditcount import AGENTS, Request, by_target, by_verb
 from benchmachine import machine
 from benchworld import AT_ONCE, CHAIN_NODES, SYSTEM, VERSION, World, benchmark_world, say, wait_for
 from cnichain.api.names import CONFLIST_FILE
@@ -53,23 +53,6 @@ def observed(world: World, work: Callable[[], float]) -> tuple[Phase, list[Reque
     used = {name: total - before[name] for name, total in cpu(world).items()}
     requests = world.audit.since(place)
     return Phase(seconds, by_verb(requests), used), requests
-
-
-def settle(world: World, seconds: float) -> None:
-    """Wait until neither operator nor agents write; after `seconds` go on all the same, and let the figures tell."""
-    deadline = time.monotonic() + seconds
-    last, place = time.monotonic(), world.audit.here()
-    while time.monotonic() < min(deadline, last + QUIET_SECONDS):
-        time.sleep(1)  # between two looks
-        here = world.audit.here()
-        if any(is_stray(request) for request in world.audit.since(place)):
-            last = time.monotonic()
-        place = here
-
-
-def is_stray(request: Request) -> bool:
-    """A write that is not the renewal of the Lease."""
-    return request.is_write and request.resource != LEASES
 
 
 def drifts(world: World) -> dict[str, int]:
@@ -126,7 +109,7 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
         say(f"{nodes} nodes: adoption, for {patience:.0f} s at most ...")
         adoption, adopting = observed(world, lambda: world.install(patience))
         say(f"{nodes} nodes: ready after {adoption.seconds:.1f} s; waiting until nobody writes any more ...")
-        settle(world, SETTLE_SECONDS + nodes * 0.05)
+        world.settle(QUIET_SECONDS, SETTLE_SECONDS + nodes * 0.05)
         say(f"{nodes} nodes: steady state, {window:.0f} s ...")
 
         def wait() -> float:
@@ -153,7 +136,7 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
             files=files,
             watches=60 / WATCH_SECONDS,
             adoption_writes=by_target(adopting),
-            writes=[str(request) for request in requests if is_stray(request)],
+            writes=[str(request) for request in requests if request.is_change],
             operator_mb=operator_mb,
             operator_peak_mb=rss_mb(operator)[1],
             agents_mb=sum(rss_mb(pid)[0] for pid in agents),

@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
 
-from auditcount import LEASES
 from benchmachine import machine
 from benchworld import ROOT, VERSION, World, benchmark_world, say, wait_for
 from cnichain.dev.errors import DevError
@@ -107,18 +106,6 @@ class Recorder:
         return found
 
 
-def settle(world: World, quiet: float) -> None:
-    """Wait until neither operator nor agents have written for so many seconds."""
-    deadline = time.monotonic() + LATE_SECONDS
-    last, place = time.monotonic(), world.audit.here()
-    while time.monotonic() < min(deadline, last + quiet):
-        time.sleep(1)  # between two looks
-        here = world.audit.here()
-        if any(one.is_write and one.resource != LEASES for one in world.audit.since(place)):
-            last = time.monotonic()
-        place = here
-
-
 def live(life: Life, recorder: Recorder, seconds: float, quiet: float) -> None:
     """Events and quiet stretches in turn until the time is over; the last one is quiet."""
     deadline = recorder.began + seconds
@@ -131,7 +118,7 @@ def live(life: Life, recorder: Recorder, seconds: float, quiet: float) -> None:
 
         def happen(event: Event = event) -> int:
             touched = event.happen(life)
-            settle(life.world, event.settle)
+            life.world.settle(event.settle, LATE_SECONDS)
             return touched
 
         recorder.during(QUIET, rest)
@@ -178,7 +165,7 @@ def soak(nodes: int, minutes: float, work: Path) -> SoakResult:
         say(f"Ready after {taken:.1f} s with {len(list(hollow.iterdir()))} agents in one process and one beside them")
         for _ in range(RESTARTS_BEFORE):
             restart_api(life)
-        settle(world, FIRST_QUIET_SECONDS)
+        world.settle(FIRST_QUIET_SECONDS, LATE_SECONDS)
         recorder = Recorder(world, time.monotonic())
         recorder.sample()
         count = [0]

@@ -82,7 +82,7 @@ class SoakResult:
 def stretch(what: str, seconds: float, touched: int, requests: Iterable[Request]) -> Stretch:
     """Count the requests of a stretch."""
     found = list(requests)
-    made = [one for one in found if one.is_write and one.resource != LEASES]
+    made = [one for one in found if one.is_change]
     return Stretch(
         what,
         seconds,

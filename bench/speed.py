@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from auditcount import HELM, OPERATOR, by_verb, reads, writes
+from auditcount import HELM, LEASES, OPERATOR, by_verb, reads, writes
 from benchmachine import machine
 from benchworld import CILIUM_PODS, VERSION, World, benchmark_world, say, wait_for
 from cnichain.api.chain import parse_spec
@@ -213,14 +213,7 @@ def pairs(world: World, turns: int, passes: int) -> Speed:
 
 def _settle(world: World) -> None:
     """Wait until the operator has made no request but for its Lease for a second and a half."""
-    last, place = time.monotonic(), world.audit.here()
-    deadline = last + 30
-    while time.monotonic() < min(deadline, last + 1.5):
-        time.sleep(0.1)  # between two looks
-        here = world.audit.here()
-        if sum(_requests(world, place, OPERATOR)):
-            last = time.monotonic()
-        place = here
+    world.settle(1.5, 30, lambda one: one.program == OPERATOR and one.resource != LEASES, look=0.1)
 
 
 def starts(world: World, found: Speed, times: int) -> None:
