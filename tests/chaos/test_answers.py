@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from chaos import SPEC, assert_nothing_is_lost, children, kubeconfig_behind, metric, turn, written
+from chaos import SPEC, assert_nothing_is_lost, children, metric, turn, written
 from cnichain.api.reasons import Reason
 from cnichain.controller.runtime import EXIT_LEASE_LOST
 from cnichain.dev.linux import free_ports
@@ -70,7 +70,7 @@ def behind(world: Harness) -> Iterator[Behind]:
         once = OnceEach()
         proxy.fault = once
         world.apply_chain(SPEC)
-        path = kubeconfig_behind(world, proxy)
+        path = str(proxy.kubeconfig(world.control_plane, world.work))
         stack.enter_context(world.operator(kubeconfig=path, metrics_port=str(port), leader_elect="true"))
         world.wait_ready()
         one = Behind(proxy, port, once, {})
@@ -198,10 +198,10 @@ def test_an_error_in_the_middle_of_kopfs_watch(world: Harness, behind: Behind) -
     before = children(world)
     broken = Fault(event={"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "etcd has no leader"}})
     behind.proxy.fault = lambda _method, path: broken if "/cnichains?" in path and "watch=" in path else None
-    with world.operator(kubeconfig=kubeconfig_behind(world, behind.proxy)):
+    with world.operator(kubeconfig=str(behind.proxy.kubeconfig(world.control_plane, world.work))):
         assert world.processes[-1].wait(timeout=60) == 1
     assert f"{Reason.API_UNAVAILABLE.value}: the watch of CNIChains has ended" in log(world)
     assert "etcd has no leader" in log(world)
     behind.well()
-    with world.operator(kubeconfig=kubeconfig_behind(world, behind.proxy)):
+    with world.operator(kubeconfig=str(behind.proxy.kubeconfig(world.control_plane, world.work))):
         assert_nothing_is_lost(world, before)

@@ -1,7 +1,6 @@
 """Two operators, one writer: by the audit log of the real API server, where each of the two has a user agent of its
 own, the name under which it holds the Lease."""
 
-import json
 import re
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 
 from cnichain.controller.runtime import EXIT_LEASE_LOST
 from cnichain.dev.linux import free_ports
-from faultproxy import Fault, FaultProxy, fault_proxy
+from faultproxy import Fault, fault_proxy
 from harness import WRITES, Harness
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(600)]
@@ -222,19 +221,9 @@ def test_one_whose_lease_is_deleted_or_taken_by_force_ends(world: Harness) -> No
         assert "held by somebody" in standby.log.read_text(encoding="utf-8")
 
 
-def behind(world: Harness, proxy: FaultProxy) -> str:
-    """A kubeconfig that goes through a proxy."""
-    config = json.loads(world.control_plane.kubeconfig.read_text(encoding="utf-8"))
-    config["clusters"][0]["cluster"] = {"server": proxy.url}
-    config["users"][0]["user"] = {}
-    path = world.work / "proxy.kubeconfig"
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return str(path)
-
-
 def test_one_that_cannot_reach_the_api_server_ends_in_time(world: Harness) -> None:
     with fresh(world), fault_proxy(world.control_plane) as proxy, ExitStack() as stack:
-        leader = stack.enter_context(started(world, kubeconfig=behind(world, proxy)))
+        leader = stack.enter_context(started(world, kubeconfig=str(proxy.kubeconfig(world.control_plane, world.work))))
         standby = stack.enter_context(started(world))
         change(world, 105)
         world.wait("the leader writes", lambda: proxy.count("PATCH") >= 5)
@@ -274,7 +263,7 @@ def test_one_that_cannot_read_the_lease_is_alive_and_not_ready(world: Harness) -
     (port,) = (str(port) for port in free_ports(1))
     with fresh(world), fault_proxy(world.control_plane) as proxy:
         proxy.fault = lambda _method, path: Fault(403) if "/leases" in path else None
-        options = SHORT | {"kubeconfig": behind(world, proxy), "health_port": port}
+        options = SHORT | {"kubeconfig": str(proxy.kubeconfig(world.control_plane, world.work)), "health_port": port}
         with world.operator(without=(), **options):
             world.wait_log("acquire the lease: the API server denied it", 60)
             assert health(port, "/healthz")[0] == 200

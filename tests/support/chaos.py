@@ -6,7 +6,6 @@ import urllib.request
 from typing import Any
 
 from endstate import differences, inventory
-from faultproxy import FaultProxy
 from harness import WRITES, Harness
 from installers import comparable, objects
 
@@ -79,13 +78,3 @@ def metric(port: int | str, name: str) -> float:
         lines = answer.read().decode().splitlines()
     picked = [line for line in lines if line.startswith(name) and not line.startswith("#")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in picked)
-
-
-def kubeconfig_behind(world: Harness, proxy: FaultProxy) -> str:
-    """A kubeconfig that goes through a proxy."""
-    config = json.loads(world.control_plane.kubeconfig.read_text(encoding="utf-8"))
-    config["clusters"][0]["cluster"] = {"server": proxy.url}
-    config["users"][0]["user"] = {}
-    path = world.work / "proxy.kubeconfig"
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return str(path)

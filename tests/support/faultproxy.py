@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -66,6 +67,15 @@ class FaultProxy:
     seen: list[str] = field(default_factory=list)
     cut: Callable[[], None] = lambda: None
     """Cuts every connection that is open, so that watches begin anew."""
+
+    def kubeconfig(self, control_plane: ControlPlane, folder: Path) -> Path:
+        """A kubeconfig that goes through the proxy, in a folder."""
+        config = json.loads(control_plane.kubeconfig.read_text(encoding="utf-8"))
+        config["clusters"][0]["cluster"] = {"server": self.url}
+        config["users"][0]["user"] = {}
+        path = folder / "proxy.kubeconfig"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        return path
 
     def count(self, text: str) -> int:
         """How many requests so far have had a text in their method and path."""

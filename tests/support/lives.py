@@ -5,7 +5,6 @@ already (forker.py). The real helm renders; a script keeps what it wrote for the
 life renders anew.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -99,13 +98,8 @@ def helm_with_memory(world: Harness) -> Path:
 @contextmanager
 def lives(world: Harness, proxy: FaultProxy, is_due: Callable[[str, Answered], bool]) -> Iterator[Lives]:
     """An operator behind the proxy, started. is_due: see Lives; `never` for one that nobody kills."""
-    config = json.loads(world.control_plane.kubeconfig.read_text(encoding="utf-8"))
-    config["clusters"][0]["cluster"] = {"server": proxy.url}
-    config["users"][0]["user"] = {}
-    path = world.work / "proxy.kubeconfig"
-    path.write_text(json.dumps(config), encoding="utf-8")
     arguments = [
-        f"--kubeconfig={path}",
+        f"--kubeconfig={proxy.kubeconfig(world.control_plane, world.work)}",
         f"--helm={helm_with_memory(world)}",
         f"--chart-dir={world.chart_dir}",
         f"--cache-dir={world.work / 'cache'}",
