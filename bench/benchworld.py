@@ -237,13 +237,7 @@ class World:
 
     def kubeconfig_of(self, account: str) -> Path:
         """A kubeconfig with a token of a service account of the operator's namespace, good for a day."""
-        arguments = ("create", "token", account, f"--namespace={SYSTEM_NAMESPACE}", "--duration=24h")
-        token = self.control_plane.run_kubectl(*arguments).strip()
-        config = json.loads(self.control_plane.kubeconfig.read_text(encoding="utf-8"))
-        config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-        path = self.work / f"{account}.kubeconfig"
-        path.write_text(json.dumps(config), encoding="utf-8")
-        return path
+        return self.control_plane.kubeconfig_of(account, self.work, hours=24)
 
     @contextmanager
     def _process(self, name: str, command: list[str]) -> Iterator[int]:

@@ -218,12 +218,7 @@ class Harness:
 
     def kubeconfig_of(self, account: str) -> Path:
         """A kubeconfig with a token of a service account of the operator's namespace."""
-        token = self.kubectl("create", "token", account, "--namespace=cnichain-system", "--duration=1h").strip()
-        config = json.loads(self.control_plane.kubeconfig.read_text(encoding="utf-8"))
-        config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-        path = self.work / f"{account}.kubeconfig"
-        path.write_text(json.dumps(config), encoding="utf-8")
-        return path
+        return self.control_plane.kubeconfig_of(account, self.work)
 
     def audit(self, start: int = 0) -> list[Object]:
         """Everybody's requests from line `start` of the audit log on."""

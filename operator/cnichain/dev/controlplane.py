@@ -8,6 +8,7 @@
 with an empty cluster. A supervisor process owns the components (supervisor.py).
 """
 
+import json
 import secrets
 import select
 import subprocess
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnichain.api.names import SYSTEM_NAMESPACE
 from cnichain.dev.background import DOWN_TIMEOUT, down
 from cnichain.dev.cluster import populate
 from cnichain.dev.components import READY_TIMEOUT, Config
@@ -126,6 +128,19 @@ class ControlPlane:
     def run_kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 30.0) -> str:
         """Standard output of kubectl as administrator. DevError with kubectl's own words when it fails."""
         return Kubectl(self.kubectl, self.kubeconfig).run(*arguments, stdin=stdin, timeout=timeout)
+
+    def kubeconfig_of(self, account: str, folder: Path, *, hours: int = 1) -> Path:
+        """A kubeconfig with a token of a service account of the operator's namespace, in a folder. DevError: see above.
+
+        hours: for which the token is good.
+        """
+        arguments = ("create", "token", account, f"--namespace={SYSTEM_NAMESPACE}", f"--duration={hours}h")
+        token = self.run_kubectl(*arguments, timeout=60.0).strip()
+        config = json.loads(self.kubeconfig.read_text(encoding="utf-8"))
+        config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+        path = folder / f"{account}.kubeconfig"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        return path
 
     def populate(self, nodes: int, *, eks: bool, pools: tuple[str, ...] = POOLS) -> None:
         """Make the nodes 0 to `nodes` - 1 and wait until they are Ready (cluster.populate); none: nothing happens."""
