@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -107,9 +108,13 @@ def test_etcd_is_away_for_half_a_minute(world: Harness, replicas: list[Replica])
     assert [one.ended() for one in (leader, standby)] == [None, None]
     assert Reason.API_UNAVAILABLE.value in standby.said()
     assert_nothing_is_lost(world, before)
-    taken = [item for item in world.audited(length) if item["verb"] in {"update", "create"}]
-    holders = [item["userAgent"] for item in taken if item["objectRef"]["resource"] == "leases"]
-    assert len(dict.fromkeys(holders)) <= 2, f"the lease went to and fro: {holders}"
+    asked = [item for item in world.audited(length) if item["verb"] in {"update", "create"}]
+    asked = [item for item in asked if item["objectRef"]["resource"] == "leases"]
+    # Both ask for it once etcd is back, and one of them is refused: what counts is who was given it, one after another.
+    given = [item["userAgent"] for item in asked if item["responseStatus"]["code"] < 300]
+    holders = [name for name, _ in groupby(given)]
+    assert holders, "nobody was given the lease"
+    assert len(holders) == len(set(holders)), f"the lease went to and fro: {holders}"
 
 
 def test_the_api_server_is_started_anew(world: Harness, replicas: list[Replica]) -> None:
