@@ -125,6 +125,20 @@ def test_the_canary_soaks_before_anything_else_is_touched() -> None:
     assert world.step().start == ("b1", "c1")
 
 
+def test_without_canary_nodes_nothing_is_called_a_canary() -> None:
+    world = World({f"n{number}": fresh(f"n{number}") for number in range(4)}, rollout(canary=0))
+    said: list[tuple[Reason, str]] = []
+
+    def is_over(decision: Decision) -> bool:
+        said.append((decision.reason, decision.waiting_for))
+        return decision.memory.state is RolloutState.DONE
+
+    world.run_until(is_over)
+    assert [len(wave) for wave in world.waves] == [2, 2]
+    assert Reason.SOAKING in {reason for reason, _ in said}, "they soak together at the end"
+    assert not [words for reason, words in said if reason is Reason.CANARY or "canary" in words]
+
+
 def test_a_canary_that_gets_ill_soaks_anew() -> None:
     world = World({name: node(name, pod(name, OLD)) for name in ("a1", "b1")}, rollout())
     world.step()

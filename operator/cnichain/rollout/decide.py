@@ -135,7 +135,7 @@ def _room(view: View, rollout: RolloutSpec) -> int:
 def _canary(state: RolloutStatus, view: View, rollout: RolloutSpec, now: datetime) -> Decision:
     """The first nodes, then their soak; without canary nodes all of them soak together at the end."""
     given = len(view.moving) + len(view.current)
-    if rollout.canary.nodes == 0 and view.pending:
+    if rollout.canary.nodes == 0 and (view.pending or view.moving):
         return _waves(state, view, rollout, now)
     size = min(rollout.canary.nodes - given, len(view.pending))
     if size > 0 or view.moving:
@@ -152,7 +152,9 @@ def _canary(state: RolloutStatus, view: View, rollout: RolloutSpec, now: datetim
     left = since + soak - now
     if left > timedelta() and soak:
         until = rfc3339(since + soak)
-        said = f"canary of {len(view.current)} nodes is well and soaks until {until}"
+        well = f"{len(view.current)} nodes"
+        who = f"canary of {well} is well and soaks" if rollout.canary.nodes else f"{well} are well and soak"
+        said = f"{who} until {until}"
         return _decision(state, view, said, Reason.SOAKING, again=left)
     state = state.model_copy(update={"soaked": True, "progressed": rfc3339(now)})
     return _waves(state, view, rollout, now)
