@@ -13,7 +13,6 @@ from cnichain.dev.run import capture
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import load_credentials
 from cnichain.reconcile.probe import probe
-from cnichain.reconcile.sandboxes import sandbox_failures
 from cnichain.rollout.probe import SECONDS, ProbeResult, ProbeState, ProbeTarget
 from cnichain.rollout.sandboxes import sandbox_alarm
 from realnode import conflists
@@ -21,6 +20,7 @@ from realnode.chainnode import ROOT, ChainNode
 from realnode.config import PAUSE_IMAGE
 from realnode.namespaces import wait_for
 from realnode.node import RealNode
+from sandboxlook import sandbox_watch
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.realnode]
 
@@ -70,7 +70,13 @@ def test_a_plugin_of_the_primarys_that_fails_is_no_alarm(node: RealNode) -> None
 
 
 def _alarm(node: RealNode, since: datetime) -> str:
-    return sandbox_alarm(run(node, lambda client: sandbox_failures(client, {node.name: since}))[node.name])
+    async def look(client: KubeClient) -> str:
+        async with sandbox_watch(client) as watch:
+            found = await watch.failures({node.name: since})
+            assert found is not None, "the events could not be listed"
+            return sandbox_alarm(found[node.name])
+
+    return run(node, look)
 
 
 @pytest.fixture

@@ -10,19 +10,20 @@ from typing import Any, TypeVar
 
 import pytest
 
-from cnichain.api.errors import ChainError
 from cnichain.api.reasons import Reason
 from cnichain.api.times import rfc3339
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.run import capture
+from cnichain.kube import client as client_module
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import load_credentials
-from cnichain.reconcile import sandboxes
+from cnichain.reconcile import sandboxes as sandboxes_module
 from cnichain.reconcile.probe import probe, remove_probes
-from cnichain.reconcile.sandboxes import sandbox_failures
+from cnichain.reconcile.sandboxes import SandboxWatch
 from cnichain.rollout.probe import SECONDS, ProbeResult, ProbeState, ProbeTarget
 from cnichain.rollout.sandboxes import sandbox_alarm
 from harness import ROOT, Harness
+from sandboxlook import sandbox_watch
 
 pytestmark = pytest.mark.controlplane
 
@@ -86,10 +87,20 @@ def event(world: Harness, name: str, node: str, seen: datetime, **more: Any) -> 
     )
 
 
-def test_sandboxes_that_fail_are_found_among_all_events(
+def sandboxes(account: Path, *looks: Callable[[SandboxWatch], Awaitable[T]]) -> list[T]:
+    """What each of some looks finds, one after the other, while the events are watched."""
+
+    async def inside(client: KubeClient) -> list[T]:
+        async with sandbox_watch(client) as watch:
+            return [await look(watch) for look in looks]
+
+    return run(account, inside)
+
+
+def test_sandboxes_that_fail_are_found_among_all_events_and_watched(
     world: Harness, account: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandboxes, "PAGE", 2)
+    monkeypatch.setattr(client_module, "PAGE", 2)
     now = datetime.now(UTC)
     for number in range(3):
         event(world, f"sandbox-new-{number}", "node-a", now)
@@ -99,40 +110,48 @@ def test_sandboxes_that_fail_are_found_among_all_events(
     event(world, "sandbox-again", "node-a", now, reason="SandboxChanged", message="Pod sandbox changed.", count=5)
     since = dict.fromkeys(("node-a", "node-b"), now - timedelta(minutes=5))
     start = world.audit_length()
-    found = run(account, lambda client: sandbox_failures(client, since))
-    assert set(found) == {"node-a", "node-b"}
-    said = sandbox_alarm(found["node-a"])
-    assert said.startswith("on node-a pod default/web-1 got no sandbox 5 times since the change: ")
-    assert REFUSED in said
-    assert sandbox_alarm(found["node-b"]) == ""
+
+    async def alarms(watch: SandboxWatch) -> dict[str, str]:
+        found = await watch.failures(since)
+        assert found is not None
+        return {node: sandbox_alarm(one) for node, one in found.items()}
+
+    async def later(watch: SandboxWatch) -> dict[str, str]:
+        event(world, "sandbox-later", "node-b", now, count=4)
+        for _ in range(600):
+            if (found := await alarms(watch))["node-b"]:
+                return found
+            await asyncio.sleep(0.05)
+        raise AssertionError("the watch has not brought the new event within 30 s")
+
+    first, second = sandboxes(account, alarms, later)
+    assert set(first) == {"node-a", "node-b"}
+    assert first["node-a"].startswith("on node-a pod default/web-1 got no sandbox 5 times since the change: ")
+    assert REFUSED in first["node-a"]
+    assert first["node-b"] == ""
+    assert second["node-b"].startswith("on node-b pod default/web-1 got no sandbox 4 times since the change: ")
     asked = [item["requestURI"] for item in world.audit(start) if "cnichain-operator" in item["user"]["username"]]
-    assert len(asked) >= 6, "9 events of the first reason came two at a time"
-    assert all("limit=2" in uri and "reason%3D" in uri for uri in asked), "the server picks the events"
-
-
-def test_a_flood_of_events_is_looked_through_up_to_a_bound(
-    world: Harness, account: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(sandboxes, "PAGE", 1)
-    monkeypatch.setattr(sandboxes, "PAGES", 2)
-    now = datetime.now(UTC)
-    for number in range(4):
-        event(world, f"flood-{number}", "node-f", now)
-    run(account, lambda client: sandbox_failures(client, {"node-f": now - timedelta(minutes=5)}))
-    assert "the rest is left out" in caplog.text
+    lists = [uri for uri in asked if "watch=" not in uri]
+    assert len(lists) >= 6, "9 events of the first reason came two at a time"
+    assert all("limit=2" in uri for uri in lists)
+    assert all("reason%3D" in uri for uri in asked), "the server picks the events"
+    again = [uri for uri in lists if "FailedCreatePodSandBox" in uri and "continue=" not in uri]
+    assert len(again) == 1, "a list reads all events of the cluster from etcd: it is made once"
 
 
 def test_nothing_is_asked_for_no_node(account: Path, world: Harness) -> None:
     start = world.audit_length()
-    assert run(account, lambda client: sandbox_failures(client, {})) == {}
+    assert sandboxes(account, lambda watch: watch.failures({})) == [{}]
     assert not [item for item in world.audit(start) if "cnichain-operator" in item["user"]["username"]]
 
 
-def test_an_account_without_the_right_is_told_what_it_lacks(world: Harness) -> None:
+def test_an_account_without_the_right_is_told_what_it_lacks(
+    world: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sandboxes_module, "FIRST_LIST_SECONDS", 2.0)
     agent = world.kubeconfig_of("cnichain-agent")
-    with pytest.raises(ChainError, match="list events with the reason FailedCreatePodSandBox") as caught:
-        run(agent, lambda client: sandbox_failures(client, {"node-a": datetime.now(UTC)}))
-    assert caught.value.reason is Reason.ACCESS_DENIED
+    assert sandboxes(agent, lambda watch: watch.failures({"node-a": datetime.now(UTC)})) == [None]
+    assert f"{Reason.ACCESS_DENIED.value}: watch of events: " in caplog.text
 
 
 def target(world: Harness, node: str, attempt: str) -> ProbeTarget:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cnichain.api.chain import ProbeSpec
-from cnichain.api.errors import ChainError
 from cnichain.api.rolloutstatus import RolloutState, RolloutStatus
 from cnichain.api.times import parse_rfc3339
 from cnichain.kube.client import KubeClient
@@ -20,7 +19,7 @@ from cnichain.plan.coverage import Unmanaged
 from cnichain.plan.nodes import NodeRecord
 from cnichain.reconcile.drops import sample_drops
 from cnichain.reconcile.probe import probe, remove_probes
-from cnichain.reconcile.sandboxes import sandbox_failures
+from cnichain.reconcile.sandboxes import SandboxWatch
 from cnichain.rollout.drops import DropSample, drop_alarm, drops_per_second, not_measured
 from cnichain.rollout.nodes import NodeSituation, Step
 from cnichain.rollout.probe import ProbeResult, ProbeState, ProbeTarget
@@ -46,6 +45,7 @@ class Gates:
     """
 
     client: KubeClient
+    sandboxes: SandboxWatch
     unmanaged: Callable[[], Iterable[Unmanaged]]
     _target: str = ""
     _looked: float = 0.0
@@ -122,6 +122,10 @@ class Gates:
         }
         return waits, failed
 
+    async def rest(self) -> None:
+        """No rollout is under way: nothing is watched."""
+        await self.sandboxes.end()
+
     async def clear(self, owner: str) -> None:
         """Remove probes that nobody looks at any more. Raises ChainError."""
         await remove_probes(self.client, owner)
@@ -149,11 +153,10 @@ class Gates:
 
     async def _sandbox_alarms(self, current: Sequence[NodeSituation]) -> dict[str, str]:
         since = {one.name: at for one in current if (at := parse_rfc3339(one.ready_since)) is not None}
-        try:
-            failures = await sandbox_failures(self.client, since)
-        except ChainError as error:
+        failures = await self.sandboxes.failures(since)
+        if failures is None:
             # A gate that cannot look says so, and holds nothing back: the others and the agents' reports remain.
-            self._tell(f"Failing sandboxes are not looked at: {error.message}")
+            self._tell("Failing sandboxes are not looked at: kubelet's events could not be listed.")
             return {}
         said = {name: sandbox_alarm(one) for name, one in failures.items()}
         return {name: words for name, words in said.items() if words}

@@ -53,6 +53,7 @@ from cnichain.reconcile.report import Report, Type
 from cnichain.reconcile.revisions import begun, deployed, failed
 from cnichain.reconcile.rolling import Rolling
 from cnichain.reconcile.rollout import Fleet
+from cnichain.reconcile.sandboxes import SandboxWatch
 from cnichain.reconcile.settings import Settings
 from cnichain.reconcile.stages import StageRun
 from cnichain.reconcile.statuswriter import StatusWriter, hubble_word, read_conditions, transitions
@@ -88,7 +89,7 @@ class Reconciler:
         self._node_news = NodeNews()
         self._coverage = CoverageKeeper(client, cluster, self._recorder, settings)
         self._overhead = OverheadKeeper(client, self._coverage, settings.overhead_seconds)
-        self._gates = Gates(client, self._coverage.unmanaged)
+        self._gates = Gates(client, SandboxWatch(client, cluster), self._coverage.unmanaged)
 
     async def run(self, name: str) -> Outcome:
         """One pass. Every failure ends up in status; an API server that cannot even take that raises ApiError."""
@@ -137,6 +138,7 @@ class Reconciler:
         """This CNIChain is gone, or on its way out: nothing of it is counted or shown any more."""
         await self._coverage.forget(name)
         if name == SINGLETON:
+            await self._gates.rest()
             forget_chain()
 
     def _back_again(self) -> list[Event]:

@@ -63,6 +63,7 @@ class Rolling:
         image: of the Cilium agent.
         """
         if self.course.action is Action.UNCHAINED:
+            await self.gates.rest()
             return await self._withdraw()
         await self.fleet.align()
         now = clock.now()
@@ -71,6 +72,8 @@ class Rolling:
         raised: dict[str, str] = {}
         if before is not None and is_watched(before, target):
             nodes, raised = await self._gated(nodes, target, image, before)
+        else:
+            await self.gates.rest()
         decision = decide(nodes, target, self.course.spec.rollout, before, now, raised)
         self._tell(before, decision)
         self.this.update(rollout=decision.memory)
@@ -108,6 +111,7 @@ class Rolling:
 
         wanted: what nodes of the chain have.
         """
+        await self.gates.rest()
         fleet = replace(self.fleet, wanted=wanted)
         await fleet.claim()
         await fleet.align_each()
