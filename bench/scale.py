@@ -7,6 +7,7 @@ is missed, 2 when it could not be measured. What each figure is, is said in docs
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -172,6 +173,7 @@ def main() -> int:
     if options.nodes is None:
         options.nodes = [] if options.read else [100, 1000]
     where += [machine()] if options.nodes else []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through all that ends processes and removes folders
     wanted = len(results) + len(options.nodes)
     try:
         for nodes in options.nodes:

@@ -31,8 +31,8 @@ class Config:
     programs: name to path, for etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok, kubectl and
     cilium-crds. port: of the apiserver, 0 for any free one. attached: stop when standard input ends.
     stand_ins: run cnichain.dev.standins as well. large: for thousands of nodes. The nodes renew their Leases ten times
-    as seldom, and the audit log leaves out what the cluster's own programs ask: of 5,000 nodes both would be most of
-    what the API server does and writes.
+    as seldom, the audit log leaves out what the cluster's own programs ask, and one DaemonSet is looked at at a time:
+    of 5,000 nodes all this would be most of what the machine does.
     """
 
     run_id: str
@@ -186,6 +186,8 @@ def _controller_manager(layout: Layout, config: Config, ports: Ports, pki: Pki) 
         f"--root-ca-file={pki.ca_cert}",
         f"--cluster-signing-cert-file={pki.ca_cert}",
         f"--cluster-signing-key-file={pki.ca_key}",
+        # A DaemonSet is looked at whole, all its nodes and pods, for each few of them that change.
+        *(["--concurrent-daemonset-syncs=1"] if config.large else []),
     ]
     not_ready = _controllers_not_ready(ports, pki)
     return _component(layout, config, "kube-controller-manager", flags, not_ready)
