@@ -16,6 +16,7 @@ import auditlog
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.manifests import POOLS
 from cnichain.dev.nodefolder import NodeFolder
+from reads import Reads
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 150.0
@@ -39,19 +40,22 @@ class Harness:
     """Every operator and agent that was started, the newest last."""
     by: tuple[str, ...] = ()
     """A command that becomes the operator, as `env` does."""
+    reads: Reads = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reads = Reads(self.control_plane)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Standard output of kubectl; a failure fails the test with kubectl's words."""
         return self.control_plane.run_kubectl(*arguments, stdin=stdin, timeout=60)
 
     def get(self, *arguments: str) -> Object:
-        """An object, or a list of them, as JSON."""
-        found: Object = json.loads(self.kubectl("get", *arguments, "--output=json"))
-        return found
+        """An object, or a list of them, as `kubectl get` shows it as JSON, and failing as kubectl does."""
+        return self.reads.get(*arguments)
 
     def exists(self, *arguments: str) -> bool:
         """Whether an object is there."""
-        return bool(self.kubectl("get", *arguments, "--ignore-not-found", "--output=name").strip())
+        return self.reads.exists(*arguments)
 
     def apply_chain(self, spec: Object, name: str = "default") -> None:
         """Apply a CNIChain as a user would; if the spec does not say otherwise, with all nodes in one wave."""
@@ -226,7 +230,7 @@ class Harness:
 
     def audited(self, start: int = 0, agent: str = "cnichain-operator") -> list[Object]:
         """The same of one program alone, by the beginning of its user agent: the operator's, if none is named."""
-        return [item for item in self.audit(start) if item.get("userAgent", "").startswith(agent)]
+        return auditlog.entries(self.control_plane.audit_log, start, agent)
 
     def audit_length(self) -> int:
         """How many lines the audit log has."""

@@ -2,13 +2,14 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cnichain.api.chainnode import NodeSpec, to_wire
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.errors import DevError
+from reads import Reads
 
 ROOT = Path(__file__).resolve().parents[3]
 _LOOK_SECONDS = 0.1
@@ -20,6 +21,10 @@ class ChainNode:
 
     control_plane: ControlPlane
     node: str
+    reads: Reads = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reads = Reads(self.control_plane)
 
     def give(self, spec: NodeSpec) -> None:
         """Create the object, or change its spec."""
@@ -40,7 +45,7 @@ class ChainNode:
 
     def status(self) -> dict[str, Any]:
         """What the agent has reported for the spec as it is now; empty when nothing."""
-        found = json.loads(self.control_plane.run_kubectl("get", "cnichainnode", self.node, "--output=json"))
+        found = self.reads.get("cnichainnode", self.node)
         status: dict[str, Any] = found.get("status") or {}
         return status if status.get("observedGeneration") == found["metadata"]["generation"] else {}
 

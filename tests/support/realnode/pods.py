@@ -6,6 +6,7 @@ from typing import Any
 
 from cnichain.dev.controlplane import ControlPlane
 from cnichain.dev.errors import DevError
+from reads import Reads
 from realnode.config import PAUSE_IMAGE
 from realnode.namespaces import wait_for
 
@@ -24,6 +25,10 @@ class Pods:
     control_plane: ControlPlane
     node: str
     started: list[str] = field(default_factory=list)
+    reads: Reads = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reads = Reads(self.control_plane)
 
     def start(self, name: str, *, image: str = PAUSE_IMAGE, host_network: bool = False, **container: Any) -> None:
         """Make a pod of one container. container: further fields of it, as `command`."""
@@ -69,7 +74,7 @@ class Pods:
     def event(self, name: str, reason: str) -> str:
         """Message of a pod's newest event with a reason; empty when there is none."""
         selector = f"--field-selector=involvedObject.name={name},reason={reason}"
-        items = json.loads(self.control_plane.run_kubectl("get", "events", selector, "--output=json"))["items"]
+        items = self.reads.get("events", selector)["items"]
         return str(items[-1]["message"]) if items else ""
 
     def events(self, name: str) -> str:
@@ -79,7 +84,7 @@ class Pods:
     def count(self, name: str, reason: str) -> int:
         """How often a pod's events with a reason have happened."""
         selector = f"--field-selector=involvedObject.name={name},reason={reason}"
-        items = json.loads(self.control_plane.run_kubectl("get", "events", selector, "--output=json"))["items"]
+        items = self.reads.get("events", selector)["items"]
         return sum(int(item.get("count") or 1) for item in items)
 
     def waiting(self, name: str) -> str:
@@ -89,8 +94,7 @@ class Pods:
 
     def get(self, name: str) -> Object:
         """The pod object."""
-        found: Object = json.loads(self.control_plane.run_kubectl("get", "pod", name, "--output=json"))
-        return found
+        return self.reads.get("pod", name)
 
     def delete_all(self) -> None:
         """Delete the pods that were started here and wait until kubelet has ended them."""
