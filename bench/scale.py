@@ -7,7 +7,6 @@ is missed, 2 when it could not be measured. What each figure is, is said in docs
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from benchmachine import machine
 from benchworld import AT_ONCE, CHAIN_NODES, SYSTEM, VERSION, World, benchmark_world, say, wait_for
 from cnichain.api.names import CONFLIST_FILE
 from cnichain.dev.errors import DevError
+from cnichain.interrupt import sigterm_interrupts
 from cnichain.node.report import WATCH_SECONDS
 from procfs import cpu_seconds, rss_mb
 from rig import BenchError
@@ -173,11 +173,10 @@ def main() -> int:
     if options.nodes is None:
         options.nodes = [] if options.read else [100, 1000]
     where += [machine()] if options.nodes else []
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through all that ends processes and removes folders
     wanted = len(results) + len(options.nodes)
     try:
         for nodes in options.nodes:
-            with tempfile.TemporaryDirectory(prefix="cnichain-scale-") as work:
+            with sigterm_interrupts(), tempfile.TemporaryDirectory(prefix="cnichain-scale-") as work:
                 results.append(measure(nodes, options.window, Path(work)))
     except (BenchError, DevError) as error:
         print(f"The benchmark failed: {error}", file=sys.stderr)
