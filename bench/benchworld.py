@@ -39,6 +39,10 @@ AGENTS_IN_A_PROCESS = 2500
 AT_A_TIME = 500
 """Nodes in one `kubectl apply`, and objects in one page."""
 _LOOK = 0.1
+ANSWER_SECONDS = 120.0
+TRIES = 5
+"""For one read. The machine may be so busy, with thousands of agents that all report at once, that one is not answered
+in time."""
 _IDLE = 20.0
 """Seconds without a request after which a connection is not used again: the API server ends it after 90."""
 
@@ -74,23 +78,41 @@ class Api:
     def __init__(self, control_plane: ControlPlane) -> None:
         parts = urllib.parse.urlsplit(control_plane.server)
         context = ssl.create_default_context(cafile=str(control_plane.ca_file))
-        self._connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=60, context=context)
+        self._connection = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, timeout=ANSWER_SECONDS, context=context
+        )
         self._used = time.monotonic()
         self._headers = {"Authorization": f"Bearer {control_plane.token}", "User-Agent": "benchmark"}
 
     def raw(self, path: str) -> bytes | None:
         """The answer to a GET; None when there is nothing. Raises BenchError for every other answer."""
+        code, body = self._answered(path)
+        if code == 404:
+            return None
+        if code != 200:
+            raise BenchError(f"GET {path} was answered {code}: {body[:300].decode(errors='replace')}")
+        return body
+
+    def _answered(self, path: str) -> tuple[int, bytes]:
+        """Code and body, after as many tries as it takes."""
+        for attempt in range(1, TRIES):
+            try:
+                return self._asked(path)
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                say(f"GET {path} had no answer, {attempt} of {TRIES} times: {error}")
+        try:
+            return self._asked(path)
+        except (OSError, http.client.HTTPException) as error:
+            raise BenchError(f"GET {path} had no answer, {TRIES} times: {error}") from error
+
+    def _asked(self, path: str) -> tuple[int, bytes]:
         if time.monotonic() - self._used > _IDLE:
             self._connection.close()  # it is opened again with the next request
         self._used = time.monotonic()
         self._connection.request("GET", path, headers=self._headers)
         response = self._connection.getresponse()
-        body = response.read()
-        if response.status == 404:
-            return None
-        if response.status != 200:
-            raise BenchError(f"GET {path} was answered {response.status}: {body[:300].decode(errors='replace')}")
-        return body
+        return response.status, response.read()
 
     def get(self, path: str) -> Object | None:
         """The object at a path, if it is there."""

@@ -109,7 +109,9 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
     with benchmark_world(work, nodes) as world, world.agents() as agents, world.operator() as operator:
         say(f"{nodes} nodes: adoption, for {patience:.0f} s at most ...")
         adoption, adopting = observed(world, lambda: world.install(patience))
-        say(f"{nodes} nodes: ready after {adoption.seconds:.1f} s; waiting until nobody writes any more ...")
+        # In full, in case that what follows does not come to an end: with thousands of nodes it took half an hour.
+        say(f"{nodes} nodes: ready after {adoption.seconds:.1f} s: {json.dumps(asdict(adoption))}")
+        say(f"{nodes} nodes: waiting until nobody writes any more ...")
         world.settle(QUIET_SECONDS, SETTLE_SECONDS + nodes * 0.05)
         say(f"{nodes} nodes: steady state, {window:.0f} s ...")
 
@@ -119,6 +121,7 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
 
         steady, requests = observed(world, wait)
         operator_mb, _ = rss_mb(operator)
+        say(f"{nodes} nodes: steady state: {operator_mb:.0f} MB, {json.dumps(asdict(steady))}")
         say(f"{nodes} nodes: repair storm ...")
         files = 0.0
 
