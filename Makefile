@@ -36,7 +36,7 @@ demo: tools ## Show CNIChain doing its job on a local control plane (KEEP=1 leav
 test: lint tools ## Run all checks and tests
 # The node is one for the whole machine and its tests mostly wait, so that they run beside the others.
 	@$(BIN)/python -m pytest -v tests/realnode >$(NODE_LOG) 2>&1 & node=$$!; trap 'kill $$node' INT TERM; \
-	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/realnode --ignore tests/e2e_kind; others=$$?; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/realnode --ignore tests/e2e_kind; others=$$?; \
 	wait $$node; node=$$?; echo "The tests on the real node:"; cat $(NODE_LOG); test $$others -eq 0 -a $$node -eq 0
 
 unit: $(STAMP) ## Run the tests that need no control plane

@@ -23,6 +23,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "cnichain")
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a control plane first, which take minutes each: workers get whole files, in this order (Makefile), and
+    the short ones fill what is left at the end."""
+    items.sort(key=lambda item: "controlplane" not in item.keywords)
+
+
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A real control plane with three EKS-like nodes on kwok, their folders, and the stand-ins."""
