@@ -18,12 +18,12 @@ BETWEEN_PASSES_SECONDS = 0.5
 CALM_SECONDS = 0.05
 """As soon as nothing has come for so long, the next pass begins: what a pass itself has set going (its own writes, the
 controllers' answers to them) is over, and nobody waits for the rest of the time above."""
-REST = 2.0
+REST = 4.0
 """Between two passes, so many times the CPU time that the last one took. With thousands of nodes, each of which reports
 while a change goes over them, the operator would else look at all of them for each few reports."""
 MOST_BETWEEN_PASSES_SECONDS = 5.0
 CHEAP_SECONDS = 0.25
-"""CPU time of a pass that may be followed early, after a quarter of the rest above."""
+"""CPU time of a pass that may be followed early, as soon as the cluster is calm."""
 EARLY_PASSES = 8
 EARLY_AGAIN_SECONDS = 2.0
 """So many may be followed early in a row, as a small installation needs; one more every two seconds. Where changes go
@@ -178,7 +178,7 @@ class Keeper:
 def rest(worked: float, *, early: bool) -> float:
     """The least seconds between a pass of so many seconds of CPU time and the next one. early: it may begin early."""
     if early:
-        return max(CALM_SECONDS, worked * REST / 4)
+        return CALM_SECONDS
     return max(BETWEEN_PASSES_SECONDS, min(REST * worked, MOST_BETWEEN_PASSES_SECONDS))
 
 

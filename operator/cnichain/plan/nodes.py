@@ -144,8 +144,9 @@ def out_of_scope_kind(node: NodeRecord, selector: Mapping[str, str]) -> str:
     compute = node.labels.get(COMPUTE_TYPE_LABEL, "")
     if compute in OUT_OF_SCOPE_COMPUTE_TYPES:
         return KIND_OF_COMPUTE[compute]
-    selected = all(node.labels.get(key) == value for key, value in selector.items())
-    return "" if selected else NOT_SELECTED
+    if selector and any(node.labels.get(key) != value for key, value in selector.items()):
+        return NOT_SELECTED
+    return ""
 
 
 def out_of_scope(nodes: Mapping[str, NodeRecord], selector: Mapping[str, str]) -> dict[str, int]:

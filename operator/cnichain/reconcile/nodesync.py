@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cnichain.api.chain import CNIChainSpec
@@ -34,10 +34,15 @@ class NodeView:
 
     nodes: Mapping[str, NodeRecord]
     reports: Mapping[str, ChainNodeRecord]
+    _scopes: dict[tuple[tuple[str, str], ...], dict[str, NodeRecord]] = field(default_factory=dict, compare=False)
 
-    def scope(self, spec: CNIChainSpec) -> dict[str, NodeRecord]:
-        """The nodes that the chain is for."""
-        return {name: node for name, node in self.nodes.items() if in_scope(node, spec.nodes.selector)}
+    def scope(self, spec: CNIChainSpec) -> Mapping[str, NodeRecord]:
+        """The nodes that the chain is for: found once for each selector, as a pass asks for them many times."""
+        selector = spec.nodes.selector
+        key = tuple(sorted(selector.items()))
+        if key not in self._scopes:
+            self._scopes[key] = {name: node for name, node in self.nodes.items() if in_scope(node, selector)}
+        return self._scopes[key]
 
     def leaving(self, spec: CNIChainSpec) -> dict[str, NodeRecord]:
         """Nodes that had the chain and are not in scope any more."""

@@ -99,7 +99,8 @@ class Rolling:
         waits, failed = await self.gates.probes(nodes, target, wanted, image, self.fleet.owner, memory.wave_since)
         # Nothing that is watched wakes the loop for a probe pod.
         self.this.report.soon = self.this.report.soon or bool(waits)
-        return [replace(one, probe=waits.get(one.name, "")) for one in nodes], {**raised, **failed}
+        told = [replace(one, probe=waits[one.name]) if one.name in waits else one for one in nodes]
+        return told, {**raised, **failed}
 
     @property
     def away(self) -> int:

@@ -18,7 +18,10 @@ POOL_LABELS = (
 
 def pool_of(labels: Mapping[str, str]) -> str:
     """The node pool that a node is of, "" when it is of none that is known."""
-    return next((labels[key] for key in POOL_LABELS if key in labels), "")
+    for key in POOL_LABELS:
+        if key in labels:
+            return labels[key]
+    return ""
 
 
 def spread(nodes: Iterable[NodeSituation], down: Iterable[NodeSituation] = ()) -> list[NodeSituation]:
