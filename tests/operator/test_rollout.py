@@ -43,10 +43,12 @@ def chained(world: Harness) -> list[str]:
 
 
 def agents(world: Harness) -> dict[str, tuple[str, str]]:
-    """uid and image of the cilium pod of each node."""
+    """uid and image of the cilium pod of each node, as far as there is one."""
     items = world.get("pods", "--selector=k8s-app=cilium", *SYSTEM)["items"]
     return {
-        item["spec"]["nodeName"]: (item["metadata"]["uid"], item["spec"]["containers"][0]["image"]) for item in items
+        item["spec"]["nodeName"]: (item["metadata"]["uid"], item["spec"]["containers"][0]["image"])
+        for item in items
+        if "nodeName" in item["spec"]
     }
 
 

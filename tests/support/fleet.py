@@ -27,9 +27,10 @@ def agent_image(version: str) -> str:
 
 
 def agent_images(world: Harness) -> dict[str, str]:
-    """Image of the cilium pod of each node."""
+    """Image of the cilium pod of each node, as far as there is one."""
     items = world.get("pods", "--selector=k8s-app=cilium", "--namespace=kube-system")["items"]
-    return {item["spec"]["nodeName"]: item["spec"]["containers"][0]["image"] for item in items}
+    bound = [item for item in items if "nodeName" in item["spec"]]
+    return {item["spec"]["nodeName"]: item["spec"]["containers"][0]["image"] for item in bound}
 
 
 def node_files(world: Harness) -> dict[str, dict[str, bytes]]:

@@ -6,6 +6,7 @@ import urllib.parse
 from pathlib import Path
 
 TIMEOUT = 5.0
+USER_AGENT = "cnichain-dev"
 
 
 def status(url: str, *, ca: Path | None = None, token: str = "", accept: str = "") -> tuple[int, str]:
@@ -34,7 +35,7 @@ def send(
     else:
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
     try:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"User-Agent": USER_AGENT} | ({"Authorization": f"Bearer {token}"} if token else {})
         headers |= {"Content-Type": content_type} if content_type else {}
         headers |= {"Accept": accept} if accept else {}
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
