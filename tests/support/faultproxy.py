@@ -164,6 +164,7 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
 
 
 async def _end(runner: web.AppRunner) -> None:
+    await _some_turns()  # asyncio (3.11) loses a connection that it is about to take when the server is closed
     server = runner.server
     await runner.cleanup()
     # A connection may have been taken while that went on, and one that nobody reads from is not closed by it.

@@ -1,6 +1,5 @@
 """`cnichain bundle`: the charts and the list of images that a cluster without internet needs."""
 
-import asyncio
 import contextlib
 import hashlib
 import os
@@ -29,6 +28,7 @@ from cnichain.cli.bundletext import (
 from cnichain.cli.chartoptions import ChartSources, catalogue_option, chart_options
 from cnichain.cli.common import TEXT, UnansweredError, emit, output_option
 from cnichain.cli.offline import Assumed, as_click_error, chain_in, render_offline
+from cnichain.interrupt import run_until_interrupted
 from cnichain.render.calicofiles import pinned_files
 
 
@@ -114,7 +114,7 @@ def _pack(catalogue: Catalogue, spec: CNIChainSpec | None, versions: Sequence[st
         for image, by in images_of(item for items in made.stages.values() for item in items).items():
             used.setdefault(image, []).extend(by)
         calico |= {made.calico.version} if made.calico else set()
-        charts |= asyncio.run(_charts(catalogue, one, sources))
+        charts |= run_until_interrupted(_charts(catalogue, one, sources))
     return Packed(tuple(wanted), tuple(sorted(calico)), charts, bundled(used))
 
 

@@ -1,7 +1,6 @@
 """What the subcommands share: their options, output for people or programs, signs and colour, and one way to the
 cluster with the errors of that way."""
 
-import asyncio
 import json
 import os
 import re
@@ -15,6 +14,7 @@ import click
 import yaml
 
 from cnichain.api.errors import ChainError
+from cnichain.interrupt import run_until_interrupted
 from cnichain.kube.client import KubeClient
 from cnichain.kube.credentials import CredentialsError, load_credentials
 from cnichain.kube.errors import ApiError
@@ -69,7 +69,7 @@ def ask(
             return await question(client)
 
     try:
-        return asyncio.run(connected())
+        return run_until_interrupted(connected())
     except (CredentialsError, ChainError) as error:
         raise UnansweredError(str(error)) from error
     except ApiError as error:

@@ -1,6 +1,5 @@
 """What the operator would apply for a CNIChain, rendered without a cluster: the same steps, with the facts given."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from cnichain.cli.analyzereport import unreadable_text
 from cnichain.cli.chartoptions import ChartSources, find_helm
 from cnichain.cli.common import UnansweredError
 from cnichain.cli.manifestfiles import read_manifests
+from cnichain.interrupt import run_until_interrupted
 from cnichain.preflight.facts import ClusterFacts
 from cnichain.preflight.policy import check_policy_engine
 from cnichain.render.available import check_available
@@ -112,7 +112,7 @@ def render_offline(spec: CNIChainSpec, catalogue: Catalogue, sources: ChartSourc
         shown = {stage: tuple(map(without_secrets, items)) for stage, items in owned.items()}
         return OfflineRender(release, calico, rendered, facts.kubernetes_version, shown)
 
-    return asyncio.run(make())
+    return run_until_interrupted(make())
 
 
 def _certificates(rendered: Rendered) -> list[Manifest]:
