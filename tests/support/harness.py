@@ -41,6 +41,8 @@ class Harness:
     by: tuple[str, ...] = ()
     """A command that becomes the operator, as `env` does."""
     reads: Reads = field(init=False)
+    is_waiting: bool = False
+    """A test that waits asks ten times a second, and reads by itself; else it sees what a user sees by kubectl."""
 
     def __post_init__(self) -> None:
         self.reads = Reads(self.control_plane)
@@ -51,11 +53,16 @@ class Harness:
 
     def get(self, *arguments: str) -> Object:
         """An object, or a list of them, as `kubectl get` shows it as JSON, and failing as kubectl does."""
-        return self.reads.get(*arguments)
+        if self.is_waiting:
+            return self.reads.get(*arguments)
+        found: Object = json.loads(self.kubectl("get", *arguments, "--output=json"))
+        return found
 
     def exists(self, *arguments: str) -> bool:
         """Whether an object is there."""
-        return self.reads.exists(*arguments)
+        if self.is_waiting:
+            return self.reads.exists(*arguments)
+        return bool(self.kubectl("get", *arguments, "--ignore-not-found", "--output=name").strip())
 
     def apply_chain(self, spec: Object, name: str = "default") -> None:
         """Apply a CNIChain as a user would; if the spec does not say otherwise, with all nodes in one wave."""
@@ -81,13 +88,20 @@ class Harness:
         """The first true answer of `check`; fails the test with the story so far when there is none in time."""
         deadline = time.monotonic() + seconds
         while True:
-            if found := check():
+            if found := self._look(check):
                 return found
             if time.monotonic() > deadline:
                 said = json.dumps(self.get("cnichain"), indent=1)[-6000:]
                 logs = "\n".join(path.read_text(encoding="utf-8")[-6000:] for path in self.logs)
                 pytest.fail(f"not within {seconds:.0f} s: {what}\n--- CNIChains\n{said}\n--- operator\n{logs}")
             time.sleep(LOOK_SECONDS)
+
+    def _look(self, check: Callable[[], object]) -> object:
+        outer, self.is_waiting = self.is_waiting, True
+        try:
+            return check()
+        finally:
+            self.is_waiting = outer
 
     def wait_reason(self, condition: str, reason: str, name: str = "default") -> Object:
         """Wait until a condition has a reason; the condition."""
