@@ -159,20 +159,9 @@ async def _serve(proxy: FaultProxy, control_plane: ControlPlane, ready: threadin
         proxy.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         ready.set()
         await asyncio.to_thread(stop.wait)
-        await _end(runner)
+        await _some_turns()  # asyncio (3.11) loses a connection that it is about to take when the server is closed
+        await runner.cleanup()
     await _some_turns()  # transports of requests that were cut off close in later turns of the loop
-
-
-async def _end(runner: web.AppRunner) -> None:
-    await _some_turns()  # asyncio (3.11) loses a connection that it is about to take when the server is closed
-    server = runner.server
-    await runner.cleanup()
-    # A connection may have been taken while that went on, and one that nobody reads from is not closed by it.
-    for _ in range(CLOSING_TURNS):
-        for left in server.connections if server is not None else ():
-            if left.transport is not None:
-                left.transport.abort()
-        await asyncio.sleep(0)
 
 
 async def _some_turns() -> None:
