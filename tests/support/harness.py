@@ -41,11 +41,10 @@ class Harness:
     by: tuple[str, ...] = ()
     """A command that becomes the operator, as `env` does."""
     reads: Reads = field(init=False)
-    is_waiting: bool = False
-    """A test that waits asks ten times a second, and reads by itself; else it sees what a user sees by kubectl."""
+    """Direct while a test waits, as it asks ten times a second then; else it sees what a user sees by kubectl."""
 
     def __post_init__(self) -> None:
-        self.reads = Reads(self.control_plane)
+        self.reads = Reads(self.control_plane, is_direct=False)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Standard output of kubectl; a failure fails the test with kubectl's words."""
@@ -53,16 +52,11 @@ class Harness:
 
     def get(self, *arguments: str) -> Object:
         """An object, or a list of them, as `kubectl get` shows it as JSON, and failing as kubectl does."""
-        if self.is_waiting:
-            return self.reads.get(*arguments)
-        found: Object = json.loads(self.kubectl("get", *arguments, "--output=json"))
-        return found
+        return self.reads.get(*arguments)
 
     def exists(self, *arguments: str) -> bool:
         """Whether an object is there."""
-        if self.is_waiting:
-            return self.reads.exists(*arguments)
-        return bool(self.kubectl("get", *arguments, "--ignore-not-found", "--output=name").strip())
+        return self.reads.exists(*arguments)
 
     def apply_chain(self, spec: Object, name: str = "default") -> None:
         """Apply a CNIChain as a user would; if the spec does not say otherwise, with all nodes in one wave."""
@@ -97,11 +91,11 @@ class Harness:
             time.sleep(LOOK_SECONDS)
 
     def _look(self, check: Callable[[], object]) -> object:
-        outer, self.is_waiting = self.is_waiting, True
+        outer, self.reads.is_direct = self.reads.is_direct, True
         try:
             return check()
         finally:
-            self.is_waiting = outer
+            self.reads.is_direct = outer
 
     def wait_reason(self, condition: str, reason: str, name: str = "default") -> Object:
         """Wait until a condition has a reason; the condition."""

@@ -52,9 +52,11 @@ class Request:
 
 @dataclass
 class Reads:
-    """Reads of one control plane as administrator. known: resources by every word that kubectl takes for them."""
+    """Reads of one control plane as administrator. is_direct: left to kubectl otherwise. known: resources by every word
+    that kubectl takes for them."""
 
     control_plane: ControlPlane
+    is_direct: bool = True
     known: dict[str, Resource] = field(default_factory=dict)
 
     def get(self, *arguments: str) -> Object:
@@ -73,7 +75,7 @@ class Reads:
         return self.control_plane.run_kubectl("get", *arguments, timeout=KUBECTL_SECONDS)
 
     def _get(self, arguments: tuple[str, ...]) -> tuple[int, Object]:
-        request = understood(arguments)
+        request = understood(arguments) if self.is_direct else None
         resource = self._resource(request.resource) if request else None
         if request is None or resource is None:
             return 0, {}
