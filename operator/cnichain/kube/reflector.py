@@ -23,6 +23,10 @@ RELIST_CAP_SECONDS = 30.0
 SHORT_WATCH_SECONDS = 1.0
 
 
+def unheeded() -> None:
+    """For `changed` where somebody looks every few seconds anyway: a single event wakes nobody."""
+
+
 class Reflector(Generic[Record]):
     """Keeps `records` equal to what the server has, and calls `changed` when a record appears, differs or goes.
 
@@ -36,7 +40,7 @@ class Reflector(Generic[Record]):
         client: KubeClient,
         resource: Resource,
         project: Callable[[Object], Record],
-        changed: Callable[[], None],
+        changed: Callable[[], None] = unheeded,
         *,
         namespace: str | None = None,
         labels: str = "",

@@ -65,10 +65,8 @@ class CoverageKeeper:
         self._begin()
 
     def _begin(self) -> None:
-        self._pods: Reflector[PodRecord] = Reflector(self._client, PODS, pod_record, _nothing, fields=NOT_FINISHED)
-        self._endpoints: Reflector[EndpointRecord] = Reflector(
-            self._client, CILIUM_ENDPOINTS, endpoint_record, _nothing
-        )
+        self._pods: Reflector[PodRecord] = Reflector(self._client, PODS, pod_record, fields=NOT_FINISHED)
+        self._endpoints: Reflector[EndpointRecord] = Reflector(self._client, CILIUM_ENDPOINTS, endpoint_record)
         self._since: float | None = None
         self._count = Coverage()
         self._told: _Told | None = None
@@ -206,10 +204,6 @@ class CoverageKeeper:
         if self._restarts_open and counts >= min(2**self._idle_looks, MOST_COUNTS_BETWEEN_LOOKS):
             return True
         return now != self._told.pods and counts >= TOLD_AT_LEAST
-
-
-def _nothing() -> None:
-    """The timer looks; a single pod's change wakes nobody."""
 
 
 def _note_change(this: Pass, now: Verdict) -> None:

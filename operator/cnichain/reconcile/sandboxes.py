@@ -49,9 +49,8 @@ class SandboxWatch:
 
     async def _begin(self) -> None:
         for reason in REASONS:  # a field selector knows no "or"
-            watch = Reflector(
-                self._client, EVENTS, sandbox_event, _nothing, fields=f"reason={reason},involvedObject.kind=Pod"
-            )
+            fields = f"reason={reason},involvedObject.kind=Pod"
+            watch = Reflector(self._client, EVENTS, sandbox_event, fields=fields)
             self._watches[f"events with the reason {reason}"] = watch
         for key, watch in self._watches.items():
             self._cluster.run(key, watch.run())
@@ -59,7 +58,3 @@ class SandboxWatch:
             async with asyncio.timeout(FIRST_LIST_SECONDS):
                 for watch in self._watches.values():
                     await watch.synced.wait()
-
-
-def _nothing() -> None:
-    """The gates look every few seconds; a single event wakes nobody."""
