@@ -18,9 +18,10 @@ BETWEEN_PASSES_SECONDS = 0.5
 CALM_SECONDS = 0.05
 """As soon as nothing has come for so long, the next pass begins: what a pass itself has set going (its own writes, the
 controllers' answers to them) is over, and nobody waits for the rest of the time above."""
-REST = 4.0
-"""Between two passes, so many times the CPU time that the last one took. With thousands of nodes, each of which reports
-while a change goes over them, the operator would else look at all of them for each few reports."""
+REST = 19.0
+"""Between two passes, so many times the CPU time that the last one took, so that they take a twentieth of a core at
+most. With thousands of nodes, each of which reports while a change goes over them, the operator would else look at all
+of them for each few reports."""
 MOST_BETWEEN_PASSES_SECONDS = 5.0
 CHEAP_SECONDS = 0.25
 """CPU time of a pass that may be followed early, as soon as the cluster is calm."""
