@@ -217,7 +217,7 @@ class Node:
         """The agent; its log goes to agent.log. env: in addition to the test's own."""
         command = [*under, sys.executable, "-m", "cnichain.node", "--node-name", "node-1"]
         # Neither this machine's own runtime nor what may listen on Cilium's port has a part in a test that names none.
-        command += ["--runtime-socket", "", "--cilium-health-url", "", *arguments]
+        command += ["--runtime-socket", "", "--cilium-health-url", "", "--report-spread", "0.1", *arguments]
         command += ["--cni-conf-dir", str(self.conf), "--cni-bin-dir", str(self.bin), "--state-dir", str(self.state)]
         with (self.root / "agent.log").open("ab") as log:
             agent = subprocess.Popen(

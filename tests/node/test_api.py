@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from tests.node.conftest import CHAINED, DEFAULT_ENTRY, HISTORY, NEWEST, SOURCE, Node, wait_until
 
 import auditlog
-from cnichain.api.chainnode import NodeState, NodeStatus
+from cnichain.api.chainnode import NodeState, NodeStatus, Repairs
 from cnichain.node.access import from_kubeconfig
 from cnichain.node.api_client import ApiClient
 from cnichain.node.conflist import parse
@@ -263,6 +264,35 @@ def test_a_node_that_waits_for_cilium_as_its_wave_opens_is_told_a_little_later(c
         assert _get(cluster)["status"]["state"] == "WaitCilium"
         reporter.publish(NodeStatus(observed_generation=1, state=NodeState.IN_SYNC), uid)
         wait_until(lambda: reporter.reported, "the chain is told")
+    finally:
+        reporter.stop()
+        reporter.join(timeout=15)
+
+
+def test_agents_tell_of_their_repairs_one_after_the_other(cluster: Kubectl, node: Node) -> None:
+    """What strikes all nodes at once must not bring thousands of reports in one second; bad news goes before."""
+    _apply(cluster, primary="aws-vpc-cni")
+    uid = _get(cluster)["metadata"]["uid"]
+    holds = Holds(health=0.0, repair=3600.0)
+    reporter = Reporter(ApiClient(from_kubeconfig(node.kubeconfig, None), NAME), holds)
+    well = NodeStatus(observed_generation=1, state=NodeState.IN_SYNC)
+    reporter.start()
+    try:
+        reporter.object_seen(uid, {}, given=True)
+        reporter.publish(well, uid)
+        wait_until(lambda: reporter.reported, "the chain is told")
+        moments = set()
+        for _ in range(20):
+            begun = time.monotonic()
+            reporter.publish(replace(well, repairs=Repairs(total=1, drifts=1)), uid)
+            moments.add(round(reporter.due - begun))
+            reporter.publish(well, uid)
+        assert len(moments) > 5, f"after seconds: {moments}"
+        assert max(moments) <= holds.repair, f"after seconds: {moments}"
+        reporter.publish(replace(well, repairs=Repairs(total=1, drifts=1)), uid)
+        reporter.publish(replace(well, state=NodeState.CONFLICT, repairs=Repairs(total=2, drifts=2)), uid)
+        wait_until(lambda: reporter.reported, "bad news is told at once, and the repairs with it")
+        assert _get(cluster)["status"]["repairs"]["total"] == 2
     finally:
         reporter.stop()
         reporter.join(timeout=15)

@@ -39,3 +39,46 @@ def test_a_new_chain_waits_for_the_answer_of_cilium_that_starts_just_then(health
     assert (HOLDS.of(status, {}), HOLDS.of(status, {"state": "WaitCilium"})) == (8.0, 8.0)
     assert HOLDS.of(status, {"state": "InSync"}) == 0.0, "Cilium was there: that it is gone is news"
     assert UNASKED.of(status, {}) == 0.0, "nobody asks for it, so no answer comes"
+
+
+WELL = {
+    "state": "InSync",
+    "observedGeneration": 2,
+    "resultDigest": "sha256:a",
+    "repairs": {"total": 1, "drifts": 0},
+    "lastWriter": "Agent",
+    "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+}
+REPAIRED = {
+    **WELL,
+    "repairs": {"total": 2, "drifts": 1},
+    "lastRepair": {"time": "2026-01-01T00:10:00Z", "cause": "DriftDest", "durationMilliseconds": 3},
+    "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:10:00Z"}],
+}
+
+
+def test_a_repair_that_is_done_is_told_at_a_moment_of_each_agents_own() -> None:
+    assert HOLDS.of(REPAIRED, WELL) == 0.0
+    assert HOLDS.spread(REPAIRED, WELL) == HOLDS.repair == 10.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "CiliumDown"},
+        {"resultDigest": "sha256:b"},
+        {"observedGeneration": 3},
+        {"setAside": ["00-other.conflist"]},
+        {"ciliumHealth": "Down"},
+        {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:10:00Z"}]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_else_has_changed_waits_for_no_moment(change: dict[str, object]) -> None:
+    assert HOLDS.spread({**REPAIRED, **change}, WELL) == 0.0
+
+
+def test_what_was_never_told_and_what_is_told_waits_for_no_moment() -> None:
+    assert HOLDS.spread(REPAIRED, None) == HOLDS.spread(REPAIRED, {}) == 0.0
+    assert HOLDS.spread(WELL, WELL) == 0.0
+    assert HOLDS.spread({**WELL, "lastWriter": "Other"}, WELL) == 0.0, "nothing was repaired"

@@ -197,6 +197,7 @@ class Harness:
             f"--metrics-port={metrics_port}",
             f"--cilium-health-url={cilium_health_url}",
             "--cilium-down-grace=2",
+            "--report-spread=0.1",
             "--runtime-socket=",
         ]
         with self._process(command, self.work / f"agent-{folder.root.name}.log"):

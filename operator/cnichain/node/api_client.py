@@ -18,8 +18,11 @@ from cnichain.api.names import AGENT_FIELD_MANAGER, API_VERSION, GROUP, KIND_NOD
 from cnichain.api.wirejson import wire_json
 from cnichain.node import http1
 
-REQUEST_TIMEOUT = 10.0
-"""Seconds for a request other than a watch."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection."""
+REQUEST_TIMEOUT = 30.0
+"""Seconds for a request other than a watch. The API server lets one wait in its queues for 15 s (API Priority and
+Fairness, a quarter of its --request-timeout): who gives up sooner gives up his place and asks anew."""
 _MAX_ANSWER = 4 << 20
 """Bytes of an answer, or of one event of a watch; one object has some thousand."""
 _COLLECTION = f"/apis/{GROUP}/{VERSION}/{PLURAL_NODES}"
@@ -188,7 +191,7 @@ class ApiClient:
     def _connect(self) -> socket.socket:
         """With or without TLS. Names are given as bytes, since a str loads the IDNA tables, a megabyte."""
         address = (self._host.encode("ascii"), self._port)
-        plain = socket.create_connection(address, REQUEST_TIMEOUT)  # type: ignore[arg-type]  # bytes work too
+        plain = socket.create_connection(address, CONNECT_TIMEOUT)  # type: ignore[arg-type]  # bytes work too
         try:
             _keep_alive(plain)
             if self._access.tls is None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cnichain import __version__
@@ -64,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, client: ApiClient) -> int:
     """Two agents never guard at once: the second one waits, ready to take over, until the first one has ended."""
     state = StateDir(options.state_dir)
-    reporter = Reporter(client, USUAL if options.cilium_health_url else UNASKED)
+    holds = USUAL if options.cilium_health_url else UNASKED
+    reporter = Reporter(client, replace(holds, repair=options.report_spread))
     alarm = Alarm(options.cni_conf_dir, options.cni_bin_dir)
     cilium = CiliumWatcher(options.cilium_health_url, options.cilium_down_grace, alarm.wake)
     sockets = SOCKETS if options.runtime_socket is None else (Path(options.runtime_socket),)
@@ -217,6 +219,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--cilium-health-url", default=url, help="Cilium's health check; empty asks nothing (%(default)s)")
     help_ = "seconds without an answer after which Cilium is down (%(default)s)"
     add("--cilium-down-grace", type=_seconds, default=GRACE, help=help_)
+    help_ = "a repair is reported within so many seconds, each agent at a moment of its own (%(default)s)"
+    add("--report-spread", type=_seconds, default=USUAL.repair, help=help_)
     add("--health-port", type=_port, default=0, help="127.0.0.1 port for /healthz and /readyz; 0 is off (%(default)s)")
     add("--metrics-port", type=_port, default=0, help="port of all addresses for /metrics; 0 is off (%(default)s)")
     add("--log-level", choices=LEVELS, default="info", help="(%(default)s)")

@@ -14,7 +14,7 @@ from cnichain.node.api_client import ApiClient, ApiError, ApiUnreachableError, E
 from cnichain.node.holding import Holds
 from cnichain.node.log import log
 from cnichain.node.state import GivenSpec, StateDir
-from cnichain.node.timing import Backoff
+from cnichain.node.timing import Backoff, random_share
 
 WATCH_SECONDS = 300
 """A watch is asked to end after so long; keepalive finds a dead server much sooner."""
@@ -36,6 +36,8 @@ class Reporter(threading.Thread):
         self._is_given = False
         self._since = 0.0
         """Since when the object is there and the node is in the state to tell of, monotonic."""
+        self._news_since, self._share = 0.0, 0.0
+        """Since when there is something to tell, monotonic; and which share of a spread it waits for."""
         self._stopping = False
         self._backoff = Backoff(1, 60)
         self.reported = False
@@ -48,6 +50,8 @@ class Reporter(threading.Thread):
         with self._changed:
             if self._wanted is None or self._wanted["state"] != status.state:
                 self._since = time.monotonic()
+            if self._wanted is None or self._wanted == self._sent:
+                self._news_since, self._share = time.monotonic(), random_share()
             self._wanted, self._wanted_for = to_wire(status), uid
             self.reported = self._wanted == self._sent
             self._changed.notify()
@@ -70,6 +74,13 @@ class Reporter(threading.Thread):
         with self._changed:
             self._uid, self._sent = "", None
             self.reported = False
+
+    @property
+    def due(self) -> float:
+        """When the newest status is to be sent, monotonic, if it differs from what the object says."""
+        wanted = self._wanted or {}
+        held = self._since + self._holds.of(wanted, self._sent)
+        return max(held, self._news_since + self._share * self._holds.spread(wanted, self._sent))
 
     def stop(self) -> None:
         """Ends the thread."""
@@ -97,7 +108,7 @@ class Reporter(threading.Thread):
             while not self._stopping:
                 left: float | None = None
                 if self._wanted is not None and self._wanted != self._sent and self._may_send(self._wanted):
-                    left = self._since + self._holds.of(self._wanted, self._sent) - time.monotonic()
+                    left = self.due - time.monotonic()
                     if left <= 0:
                         return self._wanted, self._uid
                 self._changed.wait(left)

@@ -3,6 +3,11 @@
 import os
 
 
+def random_share() -> float:
+    """A number from 0 to 1, each agent its own. Of the kernel's: `random` would cost half a megabyte of memory."""
+    return os.urandom(1)[0] / 255
+
+
 class Backoff:
     """Delays that double up to a cap, each with jitter, so that a thousand agents do not come back at one moment."""
 
@@ -15,7 +20,7 @@ class Backoff:
         """Seconds to wait now: between half of the current step and all of it. The next step is twice as long."""
         step = self._next
         self._next = min(step * 2, self._cap)
-        return step * (0.5 + os.urandom(1)[0] / 510)
+        return step * (0.5 + random_share() / 2)
 
     def reset(self) -> None:
         """What failed has worked: the next delay is a short one again."""

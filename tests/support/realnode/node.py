@@ -186,7 +186,7 @@ class RealNode:
         options: of its command line, as `poll_seconds="1"`. It may be killed in the block; else it is told to stop,
         and DevError says when it did not end as it should.
         """
-        usual = {"node_name": self.name, "kubeconfig": str(self.control_plane.kubeconfig)}
+        usual = {"node_name": self.name, "kubeconfig": str(self.control_plane.kubeconfig), "report_spread": "0.1"}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in (usual | options).items()]
         agent = self.namespaces.start("agent", [sys.executable, "-m", "cnichain.node", *flags])
         failed = True
