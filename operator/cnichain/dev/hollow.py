@@ -46,6 +46,9 @@ _PAGE = 500
 _STACK = 256 * 1024
 """Bytes of a thread's stack; the default of 8 MB is reserved thousands of times for nothing."""
 _STOP_SECONDS = 20.0
+_SWITCH_SECONDS = 0.5
+"""How long a thread may compute before it hands Python's lock on. Each thread that waits for the lock wakes up so often
+to ask for it: with thousands of them and the default of 5 ms, they do little else."""
 
 _Item = dict[str, Any]
 
@@ -203,6 +206,7 @@ def main(argv: list[str] | None = None) -> int:
 
     threading.excepthook = crash
     threading.stack_size(_STACK)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     fleet = Fleet(options.nodes_dir, access, options.poll_seconds, options.part)
     log.info("Guarding", nodes=fleet.start(), pid=os.getpid())
     gc.freeze()  # what is there by now stays for ever
