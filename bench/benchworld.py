@@ -32,6 +32,7 @@ VERSION = "1.17.18"
 """Of Cilium, where none is named."""
 AT_ONCE = {"canary": {"nodes": 0, "soak": "0s"}, "maxUnavailable": "100%"}
 """All nodes in one wave without a soak: what is measured is work, not waiting that the user asked for."""
+ROLES = ("rbac.yaml", "rbac-calico.yaml")
 LARGE = 500
 """From so many nodes on the control plane is one for many (`large` in cnichain/dev/components.py)."""
 AGENTS_IN_A_PROCESS = 2500
@@ -43,6 +44,8 @@ ANSWER_SECONDS = 120.0
 TRIES = 5
 """For one read. The machine may be so busy, with thousands of agents that all report at once, that one is not answered
 in time."""
+_BUSY = frozenset({429, 503, 504})
+"""Codes by which the API server asks for patience."""
 _IDLE = 20.0
 """Seconds without a request after which a connection is not used again: the API server ends it after 90."""
 
@@ -95,16 +98,21 @@ class Api:
 
     def _answered(self, path: str) -> tuple[int, bytes]:
         """Code and body, after as many tries as it takes."""
-        for attempt in range(1, TRIES):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
-                return self._asked(path)
+                code, body = self._asked(path)
+                if code not in _BUSY:
+                    return code, body
+                why = f"{code} {body[:300].decode(errors='replace')}"
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                say(f"GET {path} had no answer, {attempt} of {TRIES} times: {error}")
-        try:
-            return self._asked(path)
-        except (OSError, http.client.HTTPException) as error:
-            raise BenchError(f"GET {path} had no answer, {TRIES} times: {error}") from error
+                why = str(error)
+            if attempt == TRIES:
+                raise BenchError(f"GET {path} had no answer, {TRIES} times: {why}")
+            say(f"GET {path} had no answer, {attempt} of {TRIES} times: {why}")
+            time.sleep(attempt)
 
     def _asked(self, path: str) -> tuple[int, bytes]:
         if time.monotonic() - self._used > _IDLE:
@@ -256,6 +264,11 @@ class World:
         ]
         with self._process("agent", command) as pid:
             yield pid
+
+    def give_rights(self) -> None:
+        """Make the service accounts of operator and agents, with the roles that are deployed."""
+        for name in ROLES:
+            self.control_plane.run_kubectl("apply", "--server-side", f"--filename={ROOT / 'deploy' / 'base' / name}")
 
     def kubeconfig_of(self, account: str) -> Path:
         """A kubeconfig with a token of a service account of the operator's namespace, good for a day."""

@@ -23,7 +23,7 @@ from itertools import cycle
 from pathlib import Path
 
 from benchmachine import machine
-from benchworld import ROOT, VERSION, World, benchmark_world, say, wait_for
+from benchworld import VERSION, World, benchmark_world, say, wait_for
 from cnichain.dev.errors import DevError
 from cnichain.dev.nodefolder import NodeFolder
 from procfs import cpu_seconds, open_files, rss_mb, threads
@@ -37,7 +37,6 @@ FIRST_QUIET_SECONDS = 70.0
 """After the installation, as in scale.py: the pods are told after their second count."""
 LATE_SECONDS = 300.0
 """After so long an event that has not settled is over all the same, and its writes are those of the quiet stretch."""
-ROLES = ("rbac.yaml", "rbac-calico.yaml")
 ELECTION = ("--lease-seconds=60", "--renew-seconds=45", "--retry-seconds=2")
 """The operator ends when it could not renew its Lease for 10 s, as it should; here the API server is away on purpose,
 and on a busy machine it takes longer to come back. Its pace is the deployed one."""
@@ -139,8 +138,7 @@ def apply_again(life: Life, count: list[int]) -> None:
 
 def prepare(world: World, work: Path) -> tuple[Life, NodeFolder]:
     """Roles, a workload, and the folders but for that of the node whose agent is a process of its own."""
-    for name in ROLES:
-        world.control_plane.run_kubectl("apply", "--server-side", f"--filename={ROOT / 'deploy' / 'base' / name}")
+    world.give_rights()
     world.control_plane.run_kubectl("create", "--filename=-", stdin=json.dumps(workload()))
     hollow = work / "hollow"
     hollow.mkdir()
