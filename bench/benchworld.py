@@ -238,7 +238,8 @@ class World:
             names = [AGENTS] if parts == 1 else [f"{AGENTS}-{part}" for part in range(1, parts + 1)]
             for part, name in enumerate(names, 1):
                 command = [
-                    *(sys.executable, "-m", "cnichain.dev.hollow"),
+                    # On nodes of their own they take no CPU from the API server.
+                    *("nice", "-n", "10", sys.executable, "-m", "cnichain.dev.hollow"),
                     f"--nodes-dir={nodes_dir or self.control_plane.nodes_dir}",
                     f"--kubeconfig={kubeconfig or self.control_plane.kubeconfig}",
                     f"--part={part}/{parts}",

@@ -23,7 +23,7 @@ from cnichain.api.names import CONFLIST_FILE
 from cnichain.dev.errors import DevError
 from cnichain.interrupt import sigterm_interrupts
 from cnichain.node.report import WATCH_SECONDS
-from procfs import cpu_seconds, rss_mb
+from procfs import cpu_seconds, has_ended, rss_mb
 from rig import BenchError
 from scalereport import Phase, ScaleResult, aims, result_of, tables
 
@@ -126,7 +126,7 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
             return window
 
         steady, requests = observed(world, wait)
-        operator_mb, _ = rss_mb(operator)
+        operator_mb, peak_mb = rss_mb(operator)
         say(f"{nodes} nodes: steady state: {operator_mb:.0f} MB, {json.dumps(asdict(steady))}")
         say(f"{nodes} nodes: repair storm ...")
         files = 0.0
@@ -148,9 +148,10 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
             adoption_writes=by_target(adopting),
             writes=[str(request) for request in requests if request.is_change],
             operator_mb=operator_mb,
-            operator_peak_mb=rss_mb(operator)[1],
+            operator_peak_mb=max(peak_mb, rss_mb(operator)[1]),
             agents_mb=sum(rss_mb(pid)[0] for pid in agents),
             sizes=sizes(world),
+            operator_ran=not has_ended(operator),
         )
 
 

@@ -33,7 +33,7 @@ class ScaleResult:
 
     watches: that an agent opens in a minute, where hollow agents share one. files: seconds of the storm until every
     file is right. adoption_writes: by program, verb and resource. writes: those in the steady state, in words. sizes:
-    of the largest object of each kind, in bytes.
+    of the largest object of each kind, in bytes. operator_ran: to the end, without losing its Lease or a crash.
     """
 
     nodes: int
@@ -49,6 +49,7 @@ class ScaleResult:
     operator_peak_mb: float
     agents_mb: float
     sizes: Mapping[str, int] = field(default_factory=dict)
+    operator_ran: bool = True
 
     def per_node(self, phase: Phase) -> tuple[float, float]:
         """Reads and writes for each node."""
@@ -96,8 +97,12 @@ def _peak(result: ScaleResult) -> Aim | None:
     return Aim("operator's memory at most, MB", f"{most:.0f}", f"< {limit:.0f}", most < limit)
 
 
+def _ran(result: ScaleResult) -> Aim:
+    return Aim("operator outlives the storm", "yes" if result.operator_ran else "no", "yes", result.operator_ran)
+
+
 def _of_one(result: ScaleResult) -> Iterator[Aim]:
-    for aim in (_writes(result), _stray(result), _steady_reads(result), _peak(result)):
+    for aim in (_writes(result), _stray(result), _steady_reads(result), _ran(result), _peak(result)):
         if aim is not None:
             yield replace(aim, what=f"{result.nodes:,} nodes: {aim.what}")
 
@@ -138,6 +143,7 @@ FIGURES: Sequence[Figure] = (
     ("storm: status right, seconds", lambda one: f"{one.storm.seconds:.1f}"),
     ("writes per node, storm", lambda one: f"{one.per_node(one.storm)[1]:.2f}"),
     ("operator's CPU, storm, seconds", lambda one: f"{one.storm.cpu['operator']:.1f}"),
+    ("operator outlives the storm", _ran),
     ("operator's memory, MB", lambda one: f"{one.operator_mb:.0f}"),
     ("operator's memory at most, MB", _peak),
     ("agents' memory per node, MB", lambda one: f"{one.agents_mb / one.nodes:.2f}"),

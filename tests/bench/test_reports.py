@@ -110,6 +110,7 @@ TOO_MUCH: dict[str, dict[str, Any]] = {
     "writes per node, adoption": {"adoption": Phase(9, {OPERATOR: {"patch": 401}}, {"operator": 1.0})},
     "writes, steady state": {"steady": Phase(90, STRAY, {"operator": 1.0})},
     "reads per node and minute": {"steady": Phase(60, {AGENTS: {"get": 81}}, {"operator": 1.0})},
+    "operator outlives the storm": {"operator_ran": False},
     "operator's memory at most, MB": {"operator_peak_mb": 251.0},
 }
 
