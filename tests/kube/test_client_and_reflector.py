@@ -190,7 +190,8 @@ async def reflecting(client: KubeClient, test: Callable[[Reflector[str]], Awaita
     )
     task = asyncio.create_task(reflector.run())
     try:
-        await asyncio.wait_for(reflector.synced.wait(), WAIT_SECONDS)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await reflector.synced.wait()
         await test(reflector)
         assert not task.done(), "a reflector never ends by itself"
     finally:
@@ -243,7 +244,8 @@ def test_a_list_that_fails_at_the_start_is_tried_until_it_works(
             await until(lambda: proxy.count("GET") >= 3, "it tries again")
             assert not task.done()
             proxy.fault = lambda _method, _path: None
-            await asyncio.wait_for(reflector.synced.wait(), WAIT_SECONDS)
+            async with asyncio.timeout(WAIT_SECONDS):
+                await reflector.synced.wait()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -63,7 +63,8 @@ async def listed() -> tuple[int, float]:
             reflector: Reflector[PodRecord] = Reflector(client, PODS, pod_record, lambda: None)
             tracemalloc.start()
             task = asyncio.create_task(reflector.run())
-            await asyncio.wait_for(reflector.synced.wait(), 120)
+            async with asyncio.timeout(120):
+                await reflector.synced.wait()
             kept, most = tracemalloc.get_traced_memory()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

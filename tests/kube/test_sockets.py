@@ -66,10 +66,14 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[SilentServer, Credentials]]:
 
 
 def leaves_nothing(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def in_time() -> None:
+        async with asyncio.timeout(TIME_LIMIT):
+            await work()
+
     gc.collect()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        asyncio.run(asyncio.wait_for(work(), TIME_LIMIT))
+        asyncio.run(in_time())
         gc.collect()
     left = [str(one.message) for one in told if issubclass(one.category, ResourceWarning)]
     assert not left, f"left to the garbage collector: {left}"

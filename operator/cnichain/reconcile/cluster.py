@@ -5,6 +5,7 @@ read from here (there may be thousands).
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -20,7 +21,10 @@ from cnichain.plan.nodes import ChainNodeRecord, NodeRecord, chain_node_record, 
 from cnichain.rollout.nodes import AgentPod
 from cnichain.rollout.situations import AGENT_LABELS, agent_pod
 
+logger = logging.getLogger(__name__)
+
 SYNC_SECONDS = 60.0
+AGAIN_SECONDS = 1.0
 ALL_CRDS = Query(CRDS, "")
 
 
@@ -85,8 +89,7 @@ class Cluster:
         """End what `run` has begun; nothing when it does not run."""
         task = self._tasks.pop(key, None)
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await _ended([task])
 
     def wake(self) -> None:
         """Wake the reconcile loop."""
@@ -113,9 +116,7 @@ class Cluster:
 
     async def stop(self) -> None:
         """End all watches."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await _ended(self._tasks.values())
 
 
 def named(resource: Resource, namespace: str, name: str) -> Query:
@@ -123,9 +124,25 @@ def named(resource: Resource, namespace: str, name: str) -> Query:
     return Query(resource, namespace, fields=f"metadata.name={name}")
 
 
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """End tasks, and wait until they have. Asked once more each second: a cancellation can get lost in what they await,
+    and a CNIChain that is deleted would wait for a watch that goes on."""
+    going = everyone = set(tasks)
+    while going:
+        for task in going:
+            task.cancel()
+        _, going = await asyncio.wait(going, timeout=AGAIN_SECONDS)
+        for task in going:
+            logger.warning("%s was told to end and goes on; it is told again", task.get_name())
+    await asyncio.gather(*everyone, return_exceptions=True)  # what one of them failed with is told by `broken`
+
+
 async def _synced(synced: asyncio.Event, what: str) -> None:
     try:
-        await asyncio.wait_for(synced.wait(), SYNC_SECONDS)
+        # Not by asyncio.wait_for: before Python 3.12 it loses a cancellation that comes as the wait ends, and whoever
+        # waits for the end of the task waits for ever (python/cpython#86296).
+        async with asyncio.timeout(SYNC_SECONDS):
+            await synced.wait()
     except TimeoutError as error:
         raise ChainError(
             Reason.API_UNAVAILABLE, f"the first list of {what} did not arrive within {SYNC_SECONDS:.0f} s."
