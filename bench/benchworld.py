@@ -266,14 +266,18 @@ class World:
         with self._process("agent", command) as pid:
             yield pid
 
-    def give_rights(self) -> None:
-        """Make the service accounts of operator and agents, with the roles that are deployed."""
+    def accounts(self) -> tuple[Path, Path]:
+        """Make the service accounts of operator and agents, with the roles that are deployed; a kubeconfig of each.
+
+        Their tokens are good for a day.
+        """
         for name in ROLES:
             self.control_plane.run_kubectl("apply", "--server-side", f"--filename={ROOT / 'deploy' / 'base' / name}")
-
-    def kubeconfig_of(self, account: str) -> Path:
-        """A kubeconfig with a token of a service account of the operator's namespace, good for a day."""
-        return self.control_plane.kubeconfig_of(account, self.work, hours=24)
+        operator, agent = (
+            self.control_plane.kubeconfig_of(account, self.work, hours=24)
+            for account in ("cnichain-operator", "cnichain-agent")
+        )
+        return operator, agent
 
     @contextmanager
     def _process(self, name: str, command: list[str]) -> Iterator[int]:

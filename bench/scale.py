@@ -109,10 +109,9 @@ def measure(nodes: int, window: float, work: Path) -> ScaleResult:
     patience = 120 + nodes * 0.6
     with benchmark_world(work, nodes) as world, ExitStack() as stack:
         # As they are deployed: the API server lets an administrator's requests pass all its queues.
-        world.give_rights()
-        accounts = [world.kubeconfig_of(account) for account in ("cnichain-operator", "cnichain-agent")]
-        agents = stack.enter_context(world.agents(kubeconfig=accounts[1]))
-        operator = stack.enter_context(world.operator(kubeconfig=accounts[0]))
+        of_operator, of_agents = world.accounts()
+        agents = stack.enter_context(world.agents(kubeconfig=of_agents))
+        operator = stack.enter_context(world.operator(kubeconfig=of_operator))
         say(f"{nodes} nodes: adoption, for {patience:.0f} s at most ...")
         adoption, adopting = observed(world, lambda: world.install(patience))
         # In full, in case that what follows does not come to an end: with thousands of nodes it took half an hour.

@@ -137,8 +137,7 @@ def apply_again(life: Life, count: list[int]) -> None:
 
 
 def prepare(world: World, work: Path) -> tuple[Life, NodeFolder]:
-    """Roles, a workload, and the folders but for that of the node whose agent is a process of its own."""
-    world.give_rights()
+    """A workload, and the folders but for that of the node whose agent is a process of its own."""
     world.control_plane.run_kubectl("create", "--filename=-", stdin=json.dumps(workload()))
     hollow = work / "hollow"
     hollow.mkdir()
@@ -155,7 +154,7 @@ def soak(nodes: int, minutes: float, work: Path) -> SoakResult:
     quiet = min(60.0, max(15.0, minutes * 2))
     with benchmark_world(work, nodes) as world, ExitStack() as stack:
         life, alone = prepare(world, work)
-        operator, agent = (world.kubeconfig_of(account) for account in ("cnichain-operator", "cnichain-agent"))
+        operator, agent = world.accounts()
         stack.enter_context(world.agents(hollow := life.hollow, agent))
         stack.enter_context(world.agent(alone, agent))
         stack.enter_context(world.operator(*ELECTION, kubeconfig=operator))
