@@ -27,6 +27,11 @@ def test_passes_take_a_twentieth_of_a_core_at_most(worked: float) -> None:
     assert share <= 0.0501, f"a pass of {worked} s of CPU time takes {share:.1%} of a core"
 
 
+def test_passes_over_thousands_of_nodes_take_a_third_of_a_core_at_most() -> None:
+    worked = 1.0
+    assert worked / (worked + rest(worked, early=False)) <= 1 / 3
+
+
 def test_no_pass_is_followed_by_a_long_silence() -> None:
     assert rest(60.0, early=False) == MOST_BETWEEN_PASSES_SECONDS <= 5.0
 
