@@ -238,7 +238,7 @@ def test_a_list_that_fails_at_the_start_is_tried_until_it_works(
     proxy.fault = lambda _method, _path: Fault(status)
 
     async def test(client: KubeClient) -> None:
-        reflector = Reflector(client, CONFIG_MAPS, lambda _: "", lambda: None, labels="test=reflector")
+        reflector = Reflector(client, CONFIG_MAPS, lambda _: "", labels="test=reflector")
         task = asyncio.create_task(reflector.run())
         try:
             await until(lambda: proxy.count("GET") >= 3, "it tries again")

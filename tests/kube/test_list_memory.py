@@ -60,7 +60,7 @@ async def listed() -> tuple[int, float]:
     credentials = Credentials(server=f"http://127.0.0.1:{port}", ssl_context=ssl.create_default_context())
     try:
         async with KubeClient(credentials) as client:
-            reflector: Reflector[PodRecord] = Reflector(client, PODS, pod_record, lambda: None)
+            reflector: Reflector[PodRecord] = Reflector(client, PODS, pod_record)
             tracemalloc.start()
             task = asyncio.create_task(reflector.run())
             async with asyncio.timeout(120):
