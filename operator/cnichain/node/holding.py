@@ -11,6 +11,9 @@ from typing import Any
 
 from cnichain.api.chainnode import CiliumHealth, NodeState
 
+_OF_A_REPAIR = frozenset({"repairs", "lastRepair", "lastWriter"})
+"""Fields of a status that a repair changes, beside the times of its conditions."""
+
 
 @dataclass(frozen=True)
 class Holds:
@@ -62,8 +65,6 @@ def _but_for_repairs(status: Mapping[str, Any]) -> dict[str, Any]:
     conditions = rest.pop("conditions", None) or []
     return rest | {"conditions": [{**one, "lastTransitionTime": ""} for one in conditions]}
 
-
-_OF_A_REPAIR = frozenset({"repairs", "lastRepair", "lastWriter"})
 
 USUAL = Holds()
 """What agents do that ask Cilium for its health."""
